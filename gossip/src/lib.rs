@@ -1,0 +1,8 @@
+//! What an agent believes about the mesh, and every decision that follows from belief: members, failure detection,
+//! replicated records, catalog, resolver. A pure core under a thin runtime.
+
+pub mod alive;
+pub mod id;
+pub mod moment;
+pub mod signature;
+pub mod wire;
