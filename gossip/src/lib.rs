@@ -4,5 +4,6 @@
 pub mod alive;
 pub mod id;
 pub mod moment;
+pub mod record;
 pub mod signature;
 pub mod wire;
