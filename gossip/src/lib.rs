@@ -3,7 +3,9 @@
 
 pub mod alive;
 pub mod id;
+pub mod keyring;
 pub mod moment;
 pub mod record;
+pub mod seal;
 pub mod signature;
 pub mod wire;
