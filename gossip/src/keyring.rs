@@ -106,9 +106,7 @@ impl FromStr for MeshKey {
         let text = text.trim();
         let bytes = match text.len() {
             64 => hex_bytes(text),
-            _ => [STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD]
-                .iter()
-                .find_map(|code| code.decode(text).ok()),
+            _ => [STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD].iter().find_map(|code| code.decode(text).ok()),
         };
         let bytes = Zeroizing::new(bytes.ok_or(NotAMeshKey)?);
         bytes.as_slice().try_into().map(Self).map_err(|_| NotAMeshKey)
@@ -139,10 +137,7 @@ impl FromStr for KeyHash {
 impl Keyring {
     /// A ring of one key.
     pub const fn new(primary: MeshKey) -> Self {
-        Self {
-            primary,
-            others: Vec::new(),
-        }
+        Self { primary, others: Vec::new() }
     }
 
     /// The key that seals.
@@ -167,11 +162,7 @@ impl Keyring {
     pub fn install(&mut self, key: MeshKey) -> Result<(), KeyringError> {
         let hash = key.hash();
         if let Some(held) = self.keys().find(|held| held.hash() == hash) {
-            return if *held == key {
-                Ok(())
-            } else {
-                Err(KeyringError::HashTaken(hash))
-            };
+            return if *held == key { Ok(()) } else { Err(KeyringError::HashTaken(hash)) };
         }
         if self.others.len() + 1 >= MAX_KEYS {
             return Err(KeyringError::Full);
@@ -215,10 +206,7 @@ fn hex_bytes(text: &str) -> Option<Vec<u8>> {
     if !text.is_ascii() || !text.len().is_multiple_of(2) || text.contains('+') {
         return None;
     }
-    (0..text.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok())
-        .collect()
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
 }
 
 #[cfg(test)]
@@ -235,23 +223,10 @@ mod tests {
         let key: MeshKey = MeshKey::from_bytes(std::array::from_fn(|i| u8::try_from(i * 8 + 7).unwrap()));
         let hex: String = key.as_bytes().iter().map(|byte| format!("{byte:02X}")).collect();
         let base64 = key.to_text();
-        for text in [
-            hex.as_str(),
-            &base64,
-            base64.trim_end_matches('='),
-            &format!(" {}\n", &*base64),
-        ] {
+        for text in [hex.as_str(), &base64, base64.trim_end_matches('='), &format!(" {}\n", &*base64)] {
             assert_eq!(text.parse::<MeshKey>().unwrap(), key, "{text}");
         }
-        for text in [
-            "",
-            "secret",
-            &base64[1..],
-            &hex[1..],
-            &format!("{hex}00"),
-            &"é".repeat(32),
-            &"+1".repeat(32),
-        ] {
+        for text in ["", "secret", &base64[1..], &hex[1..], &format!("{hex}00"), &"é".repeat(32), &"+1".repeat(32)] {
             text.parse::<MeshKey>().unwrap_err();
         }
     }

@@ -149,14 +149,7 @@ impl Sealer {
     /// no other sealer was made since this process began.
     pub fn new(mesh: MeshId, sender: MemberId, session: Session, ring: &Keyring) -> Self {
         let cipher = SubkeySource::new(mesh, ring.primary()).cipher(sender, session);
-        Self {
-            mesh,
-            sender,
-            session,
-            next_counter: Some(0),
-            key: ring.primary().hash(),
-            cipher,
-        }
+        Self { mesh, sender, session, next_counter: Some(0), key: ring.primary().hash(), cipher }
     }
 
     /// Seals with the first key of `ring` from now on. Counters go on, so returning to an earlier key is safe.
@@ -184,9 +177,7 @@ impl Sealer {
         if body.len() > MAX_BODY {
             return Err(TooLong { bytes: body.len() });
         }
-        let counter = self
-            .next_counter
-            .expect("a million datagrams a second last for 500,000 years");
+        let counter = self.next_counter.expect("a million datagrams a second last for 500,000 years");
         self.next_counter = counter.checked_add(1);
         let header = Header {
             version: FORMAT_VERSION,
@@ -201,10 +192,7 @@ impl Sealer {
         datagram.extend_from_slice(&header);
         datagram.extend_from_slice(body);
         let sealed = (&mut datagram[HEADER..]).into();
-        let tag = self
-            .cipher
-            .encrypt_inout_detached(&nonce(counter), &header, sealed)
-            .expect("far below 256 GB");
+        let tag = self.cipher.encrypt_inout_detached(&nonce(counter), &header, sealed).expect("far below 256 GB");
         datagram.extend_from_slice(&tag);
         Ok(())
     }
@@ -230,24 +218,15 @@ impl Sealer {
 impl Opener {
     /// Opens datagrams of `mesh` under any key of `ring`.
     pub fn new(mesh: MeshId, ring: &Keyring) -> Self {
-        let mut opener = Self {
-            mesh,
-            keys: Vec::new(),
-            flows: Flows::new(),
-        };
+        let mut opener = Self { mesh, keys: Vec::new(), flows: Flows::new() };
         opener.rekey(ring);
         opener
     }
 
     /// Opens under the keys of `ring`, and no others, from now on. What was seen under keys that stay is not forgotten.
     pub fn rekey(&mut self, ring: &Keyring) {
-        self.keys = ring
-            .keys()
-            .map(|key| OpeningKey {
-                hash: key.hash(),
-                source: SubkeySource::new(self.mesh, key),
-            })
-            .collect();
+        self.keys =
+            ring.keys().map(|key| OpeningKey { hash: key.hash(), source: SubkeySource::new(self.mesh, key) }).collect();
         self.flows.retain_keys(&ring.list());
     }
 
@@ -262,17 +241,8 @@ impl Opener {
     pub fn open(&mut self, from: SocketAddr, datagram: &[u8]) -> Result<Opened, Refused> {
         let header = self.check(datagram)?;
         let hash = header.key;
-        let key = self
-            .keys
-            .iter()
-            .find(|key| key.hash == hash)
-            .ok_or(Refused::UnknownKey)?;
-        let Header {
-            sender,
-            session,
-            counter,
-            ..
-        } = header;
+        let key = self.keys.iter().find(|key| key.hash == hash).ok_or(Refused::UnknownKey)?;
+        let Header { sender, session, counter, .. } = header;
         let (clear, rest) = datagram.split_at(HEADER);
         let (sealed, tag) = rest.split_last_chunk::<TAG>().ok_or(Refused::Short)?;
         let seal = u64::from_le_bytes(std::array::from_fn(|i| tag[i]));
@@ -283,12 +253,7 @@ impl Opener {
                 .map_err(|_| Refused::BadSeal)?;
             Ok(body)
         };
-        let name = FlowName {
-            key: hash,
-            sender,
-            session,
-            from,
-        };
+        let name = FlowName { key: hash, sender, session, from };
         let body = if let Some(flow) = self.flows.get(&name) {
             if flow.has_seen(seal) {
                 return Err(Refused::Duplicate);
@@ -303,12 +268,7 @@ impl Opener {
             self.flows.insert(name, flow);
             body
         };
-        Ok(Opened {
-            sender,
-            session,
-            counter,
-            body,
-        })
+        Ok(Opened { sender, session, counter, body })
     }
 
     fn check(&self, datagram: &[u8]) -> Result<Header, Refused> {
@@ -318,9 +278,7 @@ impl Opener {
         if datagram.first().is_some_and(|first| first & 0xF0 != MAGIC) {
             return Err(Refused::Foreign);
         }
-        let header = Header::read(datagram)
-            .filter(|_| datagram.len() >= OVERHEAD)
-            .ok_or(Refused::Short)?;
+        let header = Header::read(datagram).filter(|_| datagram.len() >= OVERHEAD).ok_or(Refused::Short)?;
         if header.version != FORMAT_VERSION {
             return Err(Refused::OtherVersion { theirs: header.version });
         }
@@ -357,9 +315,7 @@ impl SubkeySource {
         let info: [&[u8]; 3] = [b"mesh seal 1", sender.as_bytes(), &session.0.to_le_bytes()];
         let mut subkey = Zeroizing::new([0; 32]);
         let expander = Hkdf::<Sha256>::from_prk(self.0.as_slice()).expect("as long as a hash");
-        expander
-            .expand_multi_info(&info, subkey.as_mut_slice())
-            .expect("HKDF gives up to 8,160 bytes");
+        expander.expand_multi_info(&info, subkey.as_mut_slice()).expect("HKDF gives up to 8,160 bytes");
         ChaCha20Poly1305::new((&*subkey).into())
     }
 }

@@ -44,30 +44,15 @@ fn the_envelope_is_pinned() {
     sealer.seal(b"first").unwrap();
     let datagram = sealer.seal(b"ping").unwrap();
     let header = "a114daea691fa0e8f5303132333435363738396162636465668877665544332211";
-    assert_eq!(
-        hex(&datagram),
-        format!("{header}0100000000000000522128603d4b1f671fb6fb1c8e450dd4907035b2")
-    );
+    assert_eq!(hex(&datagram), format!("{header}0100000000000000522128603d4b1f671fb6fb1c8e450dd4907035b2"));
     assert_eq!(datagram.len(), OVERHEAD + 4);
     let opened = opener().open(from(1), &datagram).unwrap();
-    assert_eq!(
-        opened,
-        Opened {
-            sender: SENDER,
-            session: SESSION,
-            counter: 1,
-            body: b"ping".to_vec()
-        }
-    );
+    assert_eq!(opened, Opened { sender: SENDER, session: SESSION, counter: 1, body: b"ping".to_vec() });
 }
 
 #[test]
 fn the_refusal_is_pinned() {
-    let refusal = Refusal {
-        advice: Advice::OtherVersion { theirs: 7 },
-        session: SESSION,
-        counter: 258,
-    };
+    let refusal = Refusal { advice: Advice::OtherVersion { theirs: 7 }, session: SESSION, counter: 258 };
     assert_eq!(hex(&refusal.encode()), "b103070088776655443322110201000000000000");
     for advice in [Advice::WrongKey, Advice::OtherMesh, Advice::OtherVersion { theirs: 2 }] {
         let refusal = Refusal { advice, ..refusal };
@@ -82,19 +67,11 @@ fn a_datagram_is_full_at_its_limit() {
     assert_eq!(full.len(), MAX_DATAGRAM);
     assert_eq!(opener.open(from(1), &full).unwrap().body, [7; MAX_BODY]);
     assert_eq!(sealer.seal(&[7; MAX_BODY + 1]), Err(TooLong { bytes: MAX_BODY + 1 }));
-    assert_eq!(
-        opener.open(from(1), &[full.as_slice(), &[0]].concat()),
-        Err(Refused::Oversized)
-    );
+    assert_eq!(opener.open(from(1), &[full.as_slice(), &[0]].concat()), Err(Refused::Oversized));
     let empty = sealer.seal(&[]).unwrap();
     assert_eq!(
         opener.open(from(1), &empty).unwrap(),
-        Opened {
-            sender: SENDER,
-            session: SESSION,
-            counter: 1,
-            body: vec![]
-        }
+        Opened { sender: SENDER, session: SESSION, counter: 1, body: vec![] }
     );
 }
 
@@ -118,19 +95,11 @@ fn every_reason_for_refusal_has_its_case() {
         assert_eq!(refused(&with(at, !byte)), Refused::BadSeal, "byte {at}");
     }
     assert_eq!(
-        refused(
-            &Sealer::new(MeshId::of("else"), SENDER, SESSION, &ring(1))
-                .seal(b"x")
-                .unwrap()
-        ),
+        refused(&Sealer::new(MeshId::of("else"), SENDER, SESSION, &ring(1)).seal(b"x").unwrap()),
         Refused::OtherMesh
     );
     assert_eq!(
-        refused(
-            &Sealer::new(MeshId::of("test"), SENDER, SESSION, &ring(2))
-                .seal(b"x")
-                .unwrap()
-        ),
+        refused(&Sealer::new(MeshId::of("test"), SENDER, SESSION, &ring(2)).seal(b"x").unwrap()),
         Refused::UnknownKey
     );
     opener.open(from(1), &good).unwrap();
@@ -170,11 +139,7 @@ fn a_rotation_leaves_no_gap() {
 
     receiver_ring.install(new.clone()).unwrap();
     opener.rekey(&receiver_ring);
-    assert_eq!(
-        opener.open(from(1), &first),
-        Err(Refused::Duplicate),
-        "installing a key forgets nothing"
-    );
+    assert_eq!(opener.open(from(1), &first), Err(Refused::Duplicate), "installing a key forgets nothing");
 
     let late = sealer.seal(b"still old").unwrap();
     sender_ring.install(new.clone()).unwrap();
@@ -221,25 +186,14 @@ fn a_stranger_is_told_why_but_seldom_and_briefly() {
     let refusal = Refusal::decode(&answer).unwrap();
     assert_eq!(refusal.advice, Advice::WrongKey);
     assert!(refusal.answers(&stranger));
-    assert!(
-        !Refusal {
-            session: Session(1),
-            ..refusal
-        }
-        .answers(&stranger),
-        "whoever did not see the session"
-    );
+    assert!(!Refusal { session: Session(1), ..refusal }.answers(&stranger), "whoever did not see the session");
     assert!(!Refusal { counter: 1, ..refusal }.answers(&stranger), "not sent yet");
 
-    let more = (0..1_000)
-        .filter(|_| refuser.answer(Moment::ZERO, from(1), refused, &datagram).is_some())
-        .count();
+    let more = (0..1_000).filter(|_| refuser.answer(Moment::ZERO, from(1), refused, &datagram).is_some()).count();
     assert_eq!(more, 2);
     assert_eq!(refuser.answer(Moment::ZERO, from(9), Refused::BadSeal, &datagram), None);
     let far = |number: u32| SocketAddr::from((std::net::Ipv4Addr::from_bits(number), 1));
-    let all = (0..10_000)
-        .filter(|&n| refuser.answer(Moment::ZERO, far(n), refused, &datagram).is_some())
-        .count();
+    let all = (0..10_000).filter(|&n| refuser.answer(Moment::ZERO, far(n), refused, &datagram).is_some()).count();
     assert_eq!(all, 47);
 }
 

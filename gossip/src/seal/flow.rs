@@ -57,10 +57,7 @@ impl Flows {
     pub(super) fn new() -> Self {
         // Only who holds a mesh key gets an entry, and the table is small: a fixed seed costs such a one's victims a
         // few microseconds at worst, and keeps the order free of chance.
-        Self {
-            table: IndexMap::with_hasher(FixedState::with_seed(0)),
-            hand: 0,
-        }
+        Self { table: IndexMap::with_hasher(FixedState::with_seed(0)), hand: 0 }
     }
 
     pub(super) fn get(&mut self, name: &FlowName) -> Option<&mut Flow> {
@@ -102,11 +99,7 @@ impl Flows {
 
 impl Flow {
     pub(super) fn new(cipher: ChaCha20Poly1305) -> Self {
-        Self {
-            cipher,
-            seen: Seen::default(),
-            used: false,
-        }
+        Self { cipher, seen: Seen::default(), used: false }
     }
 
     pub(super) const fn cipher(&self) -> &ChaCha20Poly1305 {

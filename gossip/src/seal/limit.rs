@@ -59,18 +59,9 @@ impl Default for RateLimits {
     /// behind one address; opening a datagram takes a few microseconds.
     fn default() -> Self {
         Self {
-            member: Quota {
-                per_second: 2_000,
-                burst: 4_000,
-            },
-            stranger: Quota {
-                per_second: 1_000,
-                burst: 4_000,
-            },
-            strangers: Quota {
-                per_second: 20_000,
-                burst: 20_000,
-            },
+            member: Quota { per_second: 2_000, burst: 4_000 },
+            stranger: Quota { per_second: 1_000, burst: 4_000 },
+            strangers: Quota { per_second: 20_000, burst: 20_000 },
         }
     }
 }
@@ -131,10 +122,7 @@ impl Bucket {
     fn take(&mut self, now: Moment, cost: u32, quota: Quota) -> bool {
         let now = now.as_micros().saturating_mul(1_000);
         let unit = 1_000_000_000 / u64::from(quota.per_second.max(1));
-        let full_at = self
-            .full_at
-            .max(now)
-            .saturating_add(unit.saturating_mul(u64::from(cost)));
+        let full_at = self.full_at.max(now).saturating_add(unit.saturating_mul(u64::from(cost)));
         let allowed = full_at - now <= unit.saturating_mul(u64::from(quota.burst));
         if allowed {
             self.full_at = full_at;
@@ -157,18 +145,9 @@ mod tests {
     use crate::moment::Moment;
 
     const LIMITS: RateLimits = RateLimits {
-        member: Quota {
-            per_second: 10,
-            burst: 5,
-        },
-        stranger: Quota {
-            per_second: 10,
-            burst: 5,
-        },
-        strangers: Quota {
-            per_second: 100,
-            burst: 50,
-        },
+        member: Quota { per_second: 10, burst: 5 },
+        stranger: Quota { per_second: 10, burst: 5 },
+        strangers: Quota { per_second: 100, burst: 50 },
     };
 
     fn address(number: u32) -> SocketAddr {
@@ -195,16 +174,11 @@ mod tests {
     fn a_flood_of_strangers_costs_members_nothing() {
         let mut limit = RateLimit::new(LIMITS, 1);
         limit.know(address(1));
-        let flood = (2..100_000)
-            .filter(|&number| limit.allow(Moment::ZERO, address(number), 1))
-            .count();
+        let flood = (2..100_000).filter(|&number| limit.allow(Moment::ZERO, address(number), 1)).count();
         assert_eq!(flood, 50);
         assert_eq!(allowed(&mut limit, Moment::ZERO, address(1), 9), 5);
         let neighbour = SocketAddr::new(address(1).ip(), 1);
-        assert!(
-            !limit.allow(Moment::ZERO, neighbour, 1),
-            "another port of the member's host is a stranger"
-        );
+        assert!(!limit.allow(Moment::ZERO, neighbour, 1), "another port of the member's host is a stranger");
         limit.forget(address(1));
         assert!(!limit.allow(Moment::ZERO, address(1), 1));
     }
@@ -213,16 +187,10 @@ mod tests {
     fn one_host_is_one_source_however_many_addresses_it_has() {
         let mut limit = RateLimit::new(LIMITS, 1);
         let host = |low: u128| SocketAddr::from((Ipv6Addr::from_bits((0x2001_0db8 << 96) + low), 7000));
-        assert_eq!(
-            (0..100).filter(|&low| limit.allow(Moment::ZERO, host(low), 1)).count(),
-            5
-        );
+        assert_eq!((0..100).filter(|&low| limit.allow(Moment::ZERO, host(low), 1)).count(), 5);
         let mapped = SocketAddr::from((Ipv4Addr::new(10, 0, 0, 9).to_ipv6_mapped(), 7000));
         let plain = SocketAddr::from((Ipv4Addr::new(10, 0, 0, 9), 7000));
-        assert_eq!(
-            allowed(&mut limit, Moment::ZERO, mapped, 9) + allowed(&mut limit, Moment::ZERO, plain, 9),
-            5
-        );
+        assert_eq!(allowed(&mut limit, Moment::ZERO, mapped, 9) + allowed(&mut limit, Moment::ZERO, plain, 9), 5);
     }
 
     #[test]

@@ -17,10 +17,7 @@ pub(super) const REFUSAL_MAGIC: u8 = 0xB0;
 /// How many bytes a refusal has.
 pub const REFUSAL_BYTES: usize = 20;
 
-const _: () = assert!(
-    REFUSAL_BYTES <= HEADER && HEADER < OVERHEAD,
-    "a refusal is no larger than what it answers"
-);
+const _: () = assert!(REFUSAL_BYTES <= HEADER && HEADER < OVERHEAD, "a refusal is no larger than what it answers");
 
 /// Why a stranger's datagram was not understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,11 +93,7 @@ impl Refusal {
             _ => return Err(Malformed),
         };
         let number = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
-        Ok(Self {
-            advice,
-            session: Session(number(4)),
-            counter: number(12),
-        })
+        Ok(Self { advice, session: Session(number(4)), counter: number(12) })
     }
 
     /// Whether a datagram is a refusal rather than something sealed. Look here before opening.
@@ -117,20 +110,10 @@ impl Refusal {
 impl Refuser {
     /// `seed` is random; it keeps strangers from choosing whose allowance they share.
     pub fn new(seed: u64) -> Self {
-        let one = Quota {
-            per_second: 1,
-            burst: 3,
-        };
+        let one = Quota { per_second: 1, burst: 3 };
         Self {
             limit: RateLimit::new(
-                RateLimits {
-                    member: one,
-                    stranger: one,
-                    strangers: Quota {
-                        per_second: 50,
-                        burst: 50,
-                    },
-                },
+                RateLimits { member: one, stranger: one, strangers: Quota { per_second: 50, burst: 50 } },
                 seed,
             ),
         }
@@ -148,13 +131,8 @@ impl Refuser {
         let advice = Advice::about(refused)?;
         let header = Header::read(datagram)?;
 
-        self.limit.allow(now, from, 1).then(|| {
-            Refusal {
-                advice,
-                session: header.session,
-                counter: header.counter,
-            }
-            .encode()
-        })
+        self.limit
+            .allow(now, from, 1)
+            .then(|| Refusal { advice, session: header.session, counter: header.counter }.encode())
     }
 }
