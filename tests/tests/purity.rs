@@ -72,7 +72,7 @@ fn contains_word(line: &str, word: &str) -> bool {
         let before = line[..at].chars().next_back();
         let after = line[at + word.len()..].chars().next();
         let ends_in_name = word.ends_with(is_name);
-        !before.is_some_and(is_name) && !(ends_in_name && after.is_some_and(is_name))
+        !(before.is_some_and(is_name) || ends_in_name && after.is_some_and(is_name))
     })
 }
 
