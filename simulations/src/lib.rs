@@ -1,1 +1,12 @@
-//! Simulations.
+//! Thousands of gossip cores in one thread: a virtual clock, a seeded network, faults, measurements.
+//!
+//! The same seed and script give the same history to the last byte, whatever else runs beside it.
+
+pub mod baseline;
+pub mod dice;
+pub mod host;
+pub mod ledger;
+pub mod network;
+pub mod stream;
+pub mod traffic;
+pub mod world;

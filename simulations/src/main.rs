@@ -1,0 +1,5 @@
+//! The command line of the simulations.
+
+fn main() {
+    println!("no scenarios yet");
+}
