@@ -3,6 +3,7 @@
 
 pub mod alive;
 pub mod id;
+pub mod identity;
 pub mod keyring;
 pub mod moment;
 pub mod record;
