@@ -7,6 +7,7 @@ pub mod identity;
 pub mod keyring;
 pub mod moment;
 pub mod record;
+pub mod records;
 pub mod seal;
 pub mod signature;
 pub mod wire;

@@ -160,10 +160,7 @@ impl Value {
             0..=MAX_INLINE_BYTES => Ok(Self::Inline(bytes)),
             length if length <= MAX_BLOB_BYTES => {
                 let length = u32::try_from(length).expect("a blob's length was just bounded");
-                Ok(Self::Blob {
-                    hash: *blake3::hash(&bytes).as_bytes(),
-                    bytes: length,
-                })
+                Ok(Self::Blob { hash: *blake3::hash(&bytes).as_bytes(), bytes: length })
             }
             length => Err(TooLarge { bytes: length }),
         }
@@ -174,7 +171,7 @@ impl Value {
         matches!(self, Self::Removed)
     }
 
-    fn is_within_bounds(&self) -> bool {
+    pub(crate) fn is_within_bounds(&self) -> bool {
         match self {
             Self::Inline(bytes) => bytes.len() <= MAX_INLINE_BYTES,
             Self::Blob { bytes, .. } => (MAX_INLINE_BYTES + 1..=MAX_BLOB_BYTES).contains(&(*bytes as usize)),
@@ -200,19 +197,11 @@ impl Record {
         debug_assert!(body.version > 0 && body.value.is_within_bounds());
         let value = match &body.value {
             Value::Inline(bytes) => UnsignedValue::Inline(bytes.to_vec()),
-            Value::Blob { hash, bytes } => UnsignedValue::Blob {
-                hash: *hash,
-                bytes: *bytes,
-            },
+            Value::Blob { hash, bytes } => UnsignedValue::Blob { hash: *hash, bytes: *bytes },
             Value::Removed => UnsignedValue::Removed,
         };
         let key = body.key.as_str().to_owned();
-        let mut bytes = wire::encode(&Unsigned {
-            life: life_tag(body.session),
-            key,
-            version: body.version,
-            value,
-        });
+        let mut bytes = wire::encode(&Unsigned { life: life_tag(body.session), key, version: body.version, value });
         let message = signed_message(body.member, (body.generation, body.session), mesh, &bytes);
         bytes.extend_from_slice(&signer.sign(&message).0);
         Self::of(body, bytes.into())
@@ -234,12 +223,8 @@ impl Record {
             return Err(RecordError::Malformed);
         }
         let (unsigned, signature) = bytes.split_last_chunk().ok_or(RecordError::Malformed)?;
-        let Unsigned {
-            life: tag,
-            key: name,
-            version,
-            value,
-        } = wire::decode::<Unsigned, MAX_RECORD_BYTES>(unsigned).map_err(|Malformed| RecordError::Malformed)?;
+        let Unsigned { life: tag, key: name, version, value } =
+            wire::decode::<Unsigned, MAX_RECORD_BYTES>(unsigned).map_err(|Malformed| RecordError::Malformed)?;
         let name = name.parse().map_err(|NotAKey| RecordError::Malformed)?;
         let shared = Bytes::copy_from_slice(bytes);
         let value = match value {
@@ -255,25 +240,11 @@ impl Record {
             return Err(RecordError::OtherLife);
         }
         let member = MemberId::of(key);
-        if !verifier.verify(
-            key,
-            &signed_message(member, life, mesh, unsigned),
-            &Signature(*signature),
-        ) {
+        if !verifier.verify(key, &signed_message(member, life, mesh, unsigned), &Signature(*signature)) {
             return Err(RecordError::Forged);
         }
         let (generation, session) = life;
-        Ok(Self::of(
-            RecordBody {
-                member,
-                generation,
-                session,
-                key: name,
-                version,
-                value,
-            },
-            shared,
-        ))
+        Ok(Self::of(RecordBody { member, generation, session, key: name, version, value }, shared))
     }
 
     fn of(body: RecordBody, bytes: Bytes) -> Self {
@@ -282,11 +253,7 @@ impl Record {
         hasher.update(body.key.as_str().as_bytes());
         let mut mark = [0; 8];
         hasher.finalize_xof().fill(&mut mark);
-        Self {
-            body,
-            mark: u64::from_le_bytes(mark),
-            bytes,
-        }
+        Self { body, mark: u64::from_le_bytes(mark), bytes }
     }
 
     /// Everything it says.
@@ -351,4 +318,4 @@ fn signed_message(member: MemberId, life: (Generation, Session), mesh: MeshId, u
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -17,10 +17,7 @@ impl Signer for Seal {
 
     fn sign(&self, message: &[u8]) -> Signature {
         let mut signature = [0; 64];
-        blake3::Hasher::new_keyed(&self.0.0)
-            .update(message)
-            .finalize_xof()
-            .fill(&mut signature);
+        blake3::Hasher::new_keyed(&self.0.0).update(message).finalize_xof().fill(&mut signature);
         Signature(signature)
     }
 }
@@ -40,14 +37,7 @@ fn mesh() -> MeshId {
 
 fn body(key: &str, version: u64, value: Value) -> RecordBody {
     let member = MemberId::of(&OWNER.0);
-    RecordBody {
-        member,
-        generation: LIFE.0,
-        session: LIFE.1,
-        key: key.parse().unwrap(),
-        version,
-        value,
-    }
+    RecordBody { member, generation: LIFE.0, session: LIFE.1, key: key.parse().unwrap(), version, value }
 }
 
 fn inline(length: usize) -> Value {
@@ -60,13 +50,7 @@ fn verify(bytes: &[u8]) -> Result<Record, RecordError> {
 
 #[test]
 fn what_was_signed_verifies_and_says_the_same() {
-    for value in [
-        inline(0),
-        inline(100),
-        inline(MAX_INLINE_BYTES),
-        inline(MAX_INLINE_BYTES + 1),
-        Value::Removed,
-    ] {
+    for value in [inline(0), inline(100), inline(MAX_INLINE_BYTES), inline(MAX_INLINE_BYTES + 1), Value::Removed] {
         let signed = Record::sign(body("offers", 5, value), mesh(), &OWNER);
         let verified = verify(signed.bytes()).unwrap();
         assert_eq!(verified.body(), signed.body());
@@ -77,11 +61,7 @@ fn what_was_signed_verifies_and_says_the_same() {
 
 #[test]
 fn the_longest_record_is_within_its_bound() {
-    let record = Record::sign(
-        body(&"k".repeat(MAX_KEY_BYTES), u64::MAX, inline(MAX_INLINE_BYTES)),
-        mesh(),
-        &OWNER,
-    );
+    let record = Record::sign(body(&"k".repeat(MAX_KEY_BYTES), u64::MAX, inline(MAX_INLINE_BYTES)), mesh(), &OWNER);
     assert_eq!(record.bytes().len(), MAX_RECORD_BYTES);
     verify(record.bytes()).unwrap();
 }
@@ -97,18 +77,9 @@ fn the_wire_form_is_pinned() {
     let bytes = |value| Record::sign(body("offers", 258, value), mesh(), &OWNER).bytes()[..].to_vec();
     let unsigned = |bytes: &[u8]| bytes[..bytes.len() - 64].to_vec();
     let head = [0x88, 0x77, 0x66, 0x55, 6, b'o', b'f', b'f', b'e', b'r', b's', 251, 2, 1];
-    assert_eq!(
-        unsigned(&bytes(inline(3))),
-        [&head[..], &[0, 3, b'v', b'v', b'v']].concat()
-    );
-    let blob = Value::Blob {
-        hash: [9; 32],
-        bytes: 65536,
-    };
-    assert_eq!(
-        unsigned(&bytes(blob)),
-        [&head[..], &[1], &[9; 32], &[252, 0, 0, 1, 0]].concat()
-    );
+    assert_eq!(unsigned(&bytes(inline(3))), [&head[..], &[0, 3, b'v', b'v', b'v']].concat());
+    let blob = Value::Blob { hash: [9; 32], bytes: 65536 };
+    assert_eq!(unsigned(&bytes(blob)), [&head[..], &[1], &[9; 32], &[252, 0, 0, 1, 0]].concat());
     assert_eq!(unsigned(&bytes(Value::Removed)), [&head[..], &[2]].concat());
     let signed = Record::sign(body("offers", 258, Value::Removed), mesh(), &OWNER);
     assert_eq!(signed.mark(), 688_289_565_615_735_049);
@@ -122,10 +93,7 @@ fn a_record_counts_only_for_its_owner_its_life_and_its_mesh() {
     let check = |key, life, mesh| Record::verify(record.bytes(), key, life, mesh, &OWNER).unwrap_err();
     assert_eq!(check(&other, LIFE, mesh()), RecordError::Forged);
     assert_eq!(check(&OWNER.0, (Generation(4), LIFE.1), mesh()), RecordError::Forged);
-    assert_eq!(
-        check(&OWNER.0, (Generation(4), Session(1)), mesh()),
-        RecordError::OtherLife
-    );
+    assert_eq!(check(&OWNER.0, (Generation(4), Session(1)), mesh()), RecordError::OtherLife);
     assert_eq!(check(&OWNER.0, LIFE, MeshId::of("other")), RecordError::Forged);
 }
 
@@ -151,22 +119,8 @@ fn bodies_beyond_their_bounds_are_malformed() {
         unsigned(&"k".repeat(MAX_KEY_BYTES + 1), 1, Removed),
         unsigned("k", 0, Removed),
         unsigned("k", 1, Inline(vec![0; MAX_INLINE_BYTES + 1])),
-        unsigned(
-            "k",
-            1,
-            Blob {
-                hash: [0; 32],
-                bytes: MAX_INLINE_BYTES as u32,
-            },
-        ),
-        unsigned(
-            "k",
-            1,
-            Blob {
-                hash: [0; 32],
-                bytes: MAX_BLOB_BYTES as u32 + 1,
-            },
-        ),
+        unsigned("k", 1, Blob { hash: [0; 32], bytes: MAX_INLINE_BYTES as u32 }),
+        unsigned("k", 1, Blob { hash: [0; 32], bytes: MAX_BLOB_BYTES as u32 + 1 }),
     ] {
         assert_eq!(sealed(&bad), RecordError::Malformed);
     }
