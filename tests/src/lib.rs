@@ -1,3 +1,4 @@
-//! What the tests of the whole workspace share: where it is, and which files belong to it.
+//! What the tests of the whole workspace share: where its files are, and what is thrown at every decoder.
 
+pub mod fuzz;
 pub mod tree;
