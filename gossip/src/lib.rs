@@ -2,6 +2,7 @@
 //! replicated records, catalog, resolver. A pure core under a thin runtime.
 
 pub mod alive;
+pub mod courier;
 pub mod id;
 pub mod identity;
 pub mod keyring;
