@@ -7,6 +7,7 @@ pub mod id;
 pub mod identity;
 pub mod keyring;
 pub mod moment;
+pub mod order;
 pub mod record;
 pub mod records;
 pub mod seal;
