@@ -11,5 +11,7 @@ pub mod order;
 pub mod record;
 pub mod records;
 pub mod seal;
+pub mod seeds;
 pub mod signature;
+pub mod snapshot;
 pub mod wire;
