@@ -75,12 +75,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            members: MAX_MEMBERS,
-            waiting_messages: 32,
-            waiting_bytes: 1024 * 1024,
-            gap: Duration::from_secs(1),
-        }
+        Self { members: MAX_MEMBERS, waiting_messages: 32, waiting_bytes: 1024 * 1024, gap: Duration::from_secs(1) }
     }
 }
 

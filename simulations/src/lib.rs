@@ -4,6 +4,7 @@
 
 pub mod baseline;
 pub mod dice;
+pub mod entropy;
 pub mod host;
 pub mod ledger;
 pub mod network;

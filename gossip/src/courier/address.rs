@@ -48,22 +48,14 @@ impl Name {
             Ipv4Addr::UNSPECIFIED => Ipv4Addr::LOCALHOST,
             ip => ip,
         };
-        Self {
-            label,
-            ip,
-            port: u16::from_be_bytes([id[12], id[13]]).max(1),
-        }
+        Self { label, ip, port: u16::from_be_bytes([id[12], id[13]]).max(1) }
     }
 
     /// A name from its parts as they stand on chitchat's wire; `None` when no member can be called that.
     pub(super) fn from_parts(label: &[u8], generation: u64, address: SocketAddr) -> Option<Self> {
         let label = label.try_into().ok()?;
         match address.ip() {
-            IpAddr::V4(ip) if generation == 0 => Some(Self {
-                label,
-                ip,
-                port: address.port(),
-            }),
+            IpAddr::V4(ip) if generation == 0 => Some(Self { label, ip, port: address.port() }),
             _ => None,
         }
     }
@@ -106,20 +98,13 @@ mod tests {
     use crate::id::{Generation, Incarnation, Session};
 
     fn life(generation: u64, incarnation: u64) -> Life {
-        Life {
-            generation: Generation(generation),
-            session: Session(9),
-            incarnation: Incarnation(incarnation),
-        }
+        Life { generation: Generation(generation), session: Session(9), incarnation: Incarnation(incarnation) }
     }
 
     #[test]
     fn a_name_is_pinned_by_the_member_id() {
         let name = Name::of(MemberId::from_bytes(std::array::from_fn(|i| 0x11 * i as u8)));
-        assert_eq!(
-            name.chitchat_id(),
-            ChitchatId::new("aaisem2ekv", 0, ([0x88, 0x99, 0xaa, 0xbb], 0xccdd).into())
-        );
+        assert_eq!(name.chitchat_id(), ChitchatId::new("aaisem2ekv", 0, ([0x88, 0x99, 0xaa, 0xbb], 0xccdd).into()));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use chitchat::{
     Chitchat, ChitchatConfig, ChitchatHandle, ChitchatMessage, DeletionStatus, Deserializable, FailureDetectorConfig,
     Heartbeat, VersionedValue, spawn_chitchat,
 };
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use super::address::{Name, version_of};
@@ -80,11 +81,10 @@ impl Chamber {
         }
         // A heartbeat rises by one a message, far less than one a millisecond: this is above where it was.
         let heartbeat = u64::from(chitchat.self_node_state().heartbeat());
-        raise_heartbeat(
-            &mut chitchat,
-            heartbeat + u64::try_from(age.as_millis()).unwrap_or_default(),
-        );
+        raise_heartbeat(&mut chitchat, heartbeat + u64::try_from(age.as_millis()).unwrap_or_default());
         drop(chitchat);
+        // Its first tick is due at once. Had before anything else is ready, it cannot compete with it.
+        yield_now().await;
         Ok(chamber)
     }
 
@@ -95,10 +95,7 @@ impl Chamber {
 
     /// Has chitchat read `message` and returns its answer.
     pub(super) async fn feed(&mut self, from: Name, message: ChitchatMessage) -> Result<Option<ChitchatMessage>, Died> {
-        self.line
-            .inbound
-            .try_send((from.address(), message))
-            .map_err(|_| Died)?;
+        self.line.inbound.try_send((from.address(), message)).map_err(|_| Died)?;
         match self.outcome().await? {
             Outcome::Done => Ok(None),
             Outcome::Sent(answer) => match self.outcome().await? {
@@ -119,11 +116,7 @@ impl Chamber {
     }
 
     async fn outcome(&mut self) -> Result<Outcome, Died> {
-        timeout(PATIENCE, self.line.outcomes.recv())
-            .await
-            .ok()
-            .flatten()
-            .ok_or(Died)
+        timeout(PATIENCE, self.line.outcomes.recv()).await.ok().flatten().ok_or(Died)
     }
 
     #[cfg(test)]
@@ -144,11 +137,7 @@ impl Chamber {
         let states = chitchat.node_states().iter();
         let named = states.map(|(id, state)| {
             let name = Name::from_parts(id.node_id.as_bytes(), id.generation_id, id.gossip_advertise_addr);
-            (
-                name.expect("chitchat holds names only"),
-                state.max_version(),
-                state.heartbeat().into(),
-            )
+            (name.expect("chitchat holds names only"), state.max_version(), state.heartbeat().into())
         });
         named.collect()
     }
@@ -172,10 +161,7 @@ fn carry(chitchat: &mut Chitchat, own: Name, name: Name, alive: &Alive) {
         return;
     };
     let id = name.chitchat_id();
-    if chitchat
-        .node_state(&id)
-        .is_some_and(|state| state.max_version() >= version)
-    {
+    if chitchat.node_state(&id).is_some_and(|state| state.max_version() >= version) {
         return;
     }
     let value = STANDARD_NO_PAD.encode(alive.bytes());
@@ -187,11 +173,7 @@ fn carry(chitchat: &mut Chitchat, own: Name, name: Name, alive: &Alive) {
         raise_heartbeat(chitchat, version);
     } else {
         // Replaces the whole state, which is this one key.
-        let value = VersionedValue {
-            value,
-            version,
-            status: DeletionStatus::Set,
-        };
+        let value = VersionedValue { value, version, status: DeletionStatus::Set };
         chitchat.reset_node_state_if_update(&id, [(KEY.to_owned(), value)].into_iter(), version, 0);
     }
 }

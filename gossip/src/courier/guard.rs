@@ -179,19 +179,8 @@ pub fn inspect(message: &[u8], rules: &Rules<'_>) -> Result<Cleaned, Refused> {
         Step::Syn => format::write_text(&mut bytes, rules.cluster.as_bytes()),
         Step::SynAck | Step::Ack => sieve.write_delta(&mut bytes),
     }
-    let Sieve {
-        alive,
-        newcomers,
-        filtered,
-        ..
-    } = sieve;
-    Ok(Cleaned {
-        step,
-        bytes,
-        alive,
-        newcomers,
-        filtered,
-    })
+    let Sieve { alive, newcomers, filtered, .. } = sieve;
+    Ok(Cleaned { step, bytes, alive, newcomers, filtered })
 }
 
 struct DigestEntry {
@@ -263,12 +252,7 @@ impl Sieve<'_> {
                 }
                 format::KEY_VALUE => {
                     let (key, value) = (reader.text()?, reader.text()?);
-                    let claim = Claim {
-                        key,
-                        value,
-                        version: reader.u64()?,
-                        status: reader.u8()?,
-                    };
+                    let claim = Claim { key, value, version: reader.u64()?, status: reader.u8()? };
                     match open.take() {
                         Some(name) => self.judge(name, &claim).unwrap_or_else(|reason| self.leave_out(reason)),
                         None => self.leave_out(Filtered::BadOperation),
@@ -293,9 +277,7 @@ impl Sieve<'_> {
         if self.alive.len() == MAX_MEMBERS {
             return Err(Filtered::NoRoom);
         }
-        let record = STANDARD_NO_PAD
-            .decode(claim.value)
-            .map_err(|_| Filtered::BadOperation)?;
+        let record = STANDARD_NO_PAD.decode(claim.value).map_err(|_| Filtered::BadOperation)?;
         let alive = (self.rules.verify)(&record).ok_or(Filtered::Forged)?;
         let (id, version) = (alive.id(), version_of(alive.life()));
         if Name::of(id) != name {

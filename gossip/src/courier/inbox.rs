@@ -96,11 +96,7 @@ impl Shared {
             kill: false,
             counts: Counts::default(),
         };
-        Self {
-            inbox: Mutex::new(inbox),
-            wake: Notify::new(),
-            idle: Notify::new(),
-        }
+        Self { inbox: Mutex::new(inbox), wake: Notify::new(), idle: Notify::new() }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Inbox> {
@@ -140,9 +136,7 @@ impl Inbox {
                         "more members than chitchat repairs; the rest rely on snapshots"
                     );
                 }
-                return Err(PutError::Full {
-                    members: self.limits.members,
-                });
+                return Err(PutError::Full { members: self.limits.members });
             }
             None => {}
         }

@@ -24,11 +24,7 @@ pub struct PaceConfig {
 
 impl Default for PaceConfig {
     fn default() -> Self {
-        Self {
-            spread: Duration::from_secs(3),
-            least: Duration::from_secs(5),
-            routine: Duration::from_secs(60),
-        }
+        Self { spread: Duration::from_secs(3), least: Duration::from_secs(5), routine: Duration::from_secs(60) }
     }
 }
 
@@ -66,12 +62,7 @@ impl Pace {
     /// started together do not ask together.
     pub fn new(config: PaceConfig, now: Moment, rng: &mut impl Rng) -> Self {
         let routine_at = now.after(config.routine.mul_f64(rng.random_range(0.1..1.0)));
-        Self {
-            config,
-            differing: None,
-            not_before: now,
-            routine_at,
-        }
+        Self { config, differing: None, not_before: now, routine_at }
     }
 
     /// Takes note of how `member`'s view compares with ours.
@@ -79,12 +70,7 @@ impl Pace {
         match (views, &mut self.differing) {
             (Views::Equal, _) => self.differing = None,
             (Views::Different, Some(differing)) => differing.with = member,
-            (Views::Different, none) => {
-                *none = Some(Differing {
-                    since: now,
-                    with: member,
-                })
-            }
+            (Views::Different, none) => *none = Some(Differing { since: now, with: member }),
         }
     }
 
@@ -104,12 +90,8 @@ impl Pace {
         if now < self.next() {
             return None;
         }
-        let lasting = self
-            .differing
-            .take_if(|differing| differing.since.after(self.config.spread) <= now);
-        let asked = lasting
-            .map(|differing| differing.with)
-            .or_else(|| live.into_iter().choose(rng));
+        let lasting = self.differing.take_if(|differing| differing.since.after(self.config.spread) <= now);
+        let asked = lasting.map(|differing| differing.with).or_else(|| live.into_iter().choose(rng));
         self.not_before = now.after(self.config.least.mul_f64(rng.random_range(1.0..1.5)));
         self.routine_at = now.after(self.config.routine.mul_f64(rng.random_range(0.75..1.25)));
         asked
@@ -117,13 +99,8 @@ impl Pace {
 
     /// When [`Self::due`] is worth asking again, as things stand.
     pub fn next(&self) -> Moment {
-        let lasting = self
-            .differing
-            .as_ref()
-            .map(|differing| differing.since.after(self.config.spread));
-        lasting
-            .map_or(self.routine_at, |at| at.min(self.routine_at))
-            .max(self.not_before)
+        let lasting = self.differing.as_ref().map(|differing| differing.since.after(self.config.spread));
+        lasting.map_or(self.routine_at, |at| at.min(self.routine_at)).max(self.not_before)
     }
 }
 
@@ -142,14 +119,7 @@ mod tests {
     }
 
     fn pace(rng: &mut Pcg64Mcg) -> Pace {
-        Pace::new(
-            PaceConfig {
-                routine: Duration::from_secs(600),
-                ..PaceConfig::default()
-            },
-            Moment::ZERO,
-            rng,
-        )
+        Pace::new(PaceConfig { routine: Duration::from_secs(600), ..PaceConfig::default() }, Moment::ZERO, rng)
     }
 
     #[test]
@@ -185,11 +155,7 @@ mod tests {
             pace.saw(now, A, Views::Different);
             asked.extend(pace.due(now, [A], &mut rng).map(|_| now));
         }
-        assert!(
-            asked
-                .windows(2)
-                .all(|pair| pair[1].since(pair[0]) >= Duration::from_secs(5))
-        );
+        assert!(asked.windows(2).all(|pair| pair[1].since(pair[0]) >= Duration::from_secs(5)));
         assert!(asked.len() > 10, "{} exchanges in 100 s", asked.len());
     }
 

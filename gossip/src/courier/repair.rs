@@ -201,12 +201,7 @@ impl Repair {
         // Reserved first: what chitchat has read is never told again, so the core must not miss it.
         let output = self.output.clone();
         let mut permits = output.try_reserve_many(2).map_err(|_| Refused::Busy)?;
-        let Cleaned {
-            bytes,
-            alive,
-            newcomers,
-            ..
-        } = self.inspect(&message)?;
+        let Cleaned { bytes, alive, newcomers, .. } = self.inspect(&message)?;
         let cleaned = ChitchatMessage::deserialize(&mut &bytes[..]).map_err(|_| Refused::Malformed)?;
         self.chamber().await?;
         self.exchanges.took(from, step, now, self.config.limits.gap);
@@ -268,10 +263,7 @@ impl Repair {
                 return Err(Refused::Down);
             }
             let roster = self.shared.lock().roster();
-            self.held = roster
-                .iter()
-                .map(|(name, alive)| (*name, Standing::Admitted(alive.id())))
-                .collect();
+            self.held = roster.iter().map(|(name, alive)| (*name, Standing::Admitted(alive.id()))).collect();
             self.sweep_at = None;
             let age = now.duration_since(self.started);
             match Chamber::start(self.own, &self.cluster, &roster, age).await {

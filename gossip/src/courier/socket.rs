@@ -5,11 +5,10 @@
 //! that the courier hands it one thing at a time: at most one branch of chitchat's `select!` is ever ready, and what
 //! it does does not depend on the order tokio polls them in.
 
-use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use async_trait::async_trait;
 use chitchat::ChitchatMessage;
 use chitchat::transport::{Socket, Transport};
 use tokio::sync::mpsc;
@@ -44,37 +43,17 @@ pub(super) fn line() -> (Line, impl Transport) {
     // One message makes at most an answer and a "done".
     let (outcomes, results) = mpsc::channel(4);
     let asked = Arc::new(Mutex::new(None));
-    let wire = Wire {
-        messages,
-        outcomes,
-        asked: Arc::clone(&asked),
-        handling: false,
-    };
-    (
-        Line {
-            inbound,
-            outcomes: results,
-            asked,
-        },
-        Plug(Mutex::new(Some(wire))),
-    )
+    let wire = Wire { messages, outcomes, asked: Arc::clone(&asked), handling: false };
+    (Line { inbound, outcomes: results, asked }, Plug(Mutex::new(Some(wire))))
 }
 
 struct Plug(Mutex<Option<Wire>>);
 
-type Pinned<'a, T> = Pin<Box<dyn Future<Output = anyhow::Result<T>> + Send + 'a>>;
-
+#[async_trait]
 impl Transport for Plug {
-    fn open<'a, 'b>(&'a self, _: SocketAddr) -> Pinned<'b, Box<dyn Socket>>
-    where
-        'a: 'b,
-        Self: 'b,
-    {
+    async fn open(&self, _: SocketAddr) -> anyhow::Result<Box<dyn Socket>> {
         let wire = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Box::pin(async move {
-            let wire = wire.ok_or_else(|| anyhow::anyhow!("the line is already open"))?;
-            Ok(Box::new(wire) as Box<dyn Socket>)
-        })
+        Ok(Box::new(wire.ok_or_else(|| anyhow::anyhow!("the line is already open"))?))
     }
 }
 
@@ -99,39 +78,23 @@ impl Wire {
     }
 }
 
+#[async_trait]
 impl Socket for Wire {
-    fn send<'a, 'b>(&'a mut self, to: SocketAddr, message: ChitchatMessage) -> Pinned<'b, ()>
-    where
-        'a: 'b,
-        Self: 'b,
-    {
-        let passes = self.passes(to, &message);
-        Box::pin(async move {
-            if passes {
-                self.outcomes.send(Outcome::Sent(message)).await?;
-            }
-            Ok(())
-        })
+    async fn send(&mut self, to: SocketAddr, message: ChitchatMessage) -> anyhow::Result<()> {
+        if self.passes(to, &message) {
+            self.outcomes.send(Outcome::Sent(message)).await?;
+        }
+        Ok(())
     }
 
-    fn recv<'a, 'b>(&'a mut self) -> Pinned<'b, (SocketAddr, ChitchatMessage)>
-    where
-        'a: 'b,
-        Self: 'b,
-    {
-        Box::pin(async move {
-            // Asked for the next message: done with the last one.
-            if self.handling {
-                self.outcomes.send(Outcome::Done).await?;
-                self.handling = false;
-            }
-            let message = self
-                .messages
-                .recv()
-                .await
-                .ok_or_else(|| anyhow::anyhow!("the courier is gone"))?;
-            self.handling = true;
-            Ok(message)
-        })
+    async fn recv(&mut self) -> anyhow::Result<(SocketAddr, ChitchatMessage)> {
+        // Asked for the next message: done with the last one.
+        if self.handling {
+            self.outcomes.send(Outcome::Done).await?;
+            self.handling = false;
+        }
+        let message = self.messages.recv().await.ok_or_else(|| anyhow::anyhow!("the courier is gone"))?;
+        self.handling = true;
+        Ok(message)
     }
 }

@@ -16,10 +16,7 @@ pub(super) struct Hashed(PublicKey);
 
 fn hashed(key: &PublicKey, message: &[u8]) -> Signature {
     let mut signature = [0; 64];
-    blake3::Hasher::new_keyed(&key.0)
-        .update(message)
-        .finalize_xof()
-        .fill(&mut signature);
+    blake3::Hasher::new_keyed(&key.0).update(message).finalize_xof().fill(&mut signature);
     Signature(signature)
 }
 
@@ -56,20 +53,12 @@ pub(super) fn record(number: u32, generation: u64, incarnation: u64) -> Alive {
         generation: Generation(generation),
         session: Session(u64::from(number) << 32 | generation),
         incarnation: Incarnation(incarnation),
-        addresses: vec![Address {
-            ip: IpAddr::V4(Ipv4Addr::new(10, 0, c, d)),
-            gossip_port: 7946,
-            quic_port: 7947,
-        }],
+        addresses: vec![Address { ip: IpAddr::V4(Ipv4Addr::new(10, 0, c, d)), gossip_port: 7946, quic_port: 7947 }],
         zone: "eu-1".into(),
         protocol: ProtocolRange { lowest: 1, highest: 1 },
         presence: Presence::Here,
         key_life: KeyLife::Kept,
-        summary: Summary {
-            first: 1,
-            last: 3 + incarnation,
-            hash: incarnation.wrapping_mul(0x9e37_79b9_7f4a_7c15),
-        },
+        summary: Summary { first: 1, last: 3 + incarnation, hash: incarnation.wrapping_mul(0x9e37_79b9_7f4a_7c15) },
     };
     Alive::sign(body, mesh(), &Hashed(key))
 }

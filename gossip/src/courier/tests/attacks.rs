@@ -40,9 +40,7 @@ struct Forge {
 fn entry(number: u32, counters: [u64; 3]) -> Vec<u8> {
     let mut bytes = Vec::new();
     format::write_name(&mut bytes, &Name::of(member(number)));
-    counters
-        .iter()
-        .for_each(|counter| bytes.extend_from_slice(&counter.to_le_bytes()));
+    counters.iter().for_each(|counter| bytes.extend_from_slice(&counter.to_le_bytes()));
     bytes
 }
 
@@ -78,8 +76,7 @@ impl Forge {
     /// What an honest member sends about `alive`.
     fn honest(self, number: u32, alive: &Alive) -> Self {
         let version = version_of(alive.life()).unwrap();
-        self.node(number, 0, 0)
-            .key_value(KEY, &STANDARD_NO_PAD.encode(alive.bytes()), version, 0)
+        self.node(number, 0, 0).key_value(KEY, &STANDARD_NO_PAD.encode(alive.bytes()), version, 0)
     }
 
     fn head(&self, kind: u8) -> Vec<u8> {
@@ -118,32 +115,19 @@ fn read_by_chitchat(cleaned: &Cleaned) -> String {
 }
 
 fn filtered(cleaned: &Cleaned) -> Vec<(Filtered, u64)> {
-    cleaned
-        .filtered
-        .iter()
-        .map(|(reason, count)| (*reason, *count))
-        .collect()
+    cleaned.filtered.iter().map(|(reason, count)| (*reason, *count)).collect()
 }
 
 #[test]
 fn an_honest_message_passes_whole() {
     let alive = record(1, 5, 3);
-    let forge = Forge::default()
-        .entry(0, [1, 0, 1])
-        .entry(1, [9, 0, 9])
-        .honest(1, &alive);
+    let forge = Forge::default().entry(0, [1, 0, 1]).entry(1, [9, 0, 9]).honest(1, &alive);
     let cleaned = forge.inspect();
     assert_eq!((cleaned.step, filtered(&cleaned)), (Step::SynAck, vec![]));
-    assert_eq!(
-        cleaned.alive.iter().map(Alive::life).collect::<Vec<_>>(),
-        [alive.life()]
-    );
+    assert_eq!(cleaned.alive.iter().map(Alive::life).collect::<Vec<_>>(), [alive.life()]);
     let text = read_by_chitchat(&cleaned);
     assert!(text.contains(&STANDARD_NO_PAD.encode(alive.bytes())));
-    assert_eq!(
-        inspect(&forge.syn(CLUSTER)).unwrap().bytes.len(),
-        forge.syn(CLUSTER).len()
-    );
+    assert_eq!(inspect(&forge.syn(CLUSTER)).unwrap().bytes.len(), forge.syn(CLUSTER).len());
 }
 
 #[test]
@@ -157,10 +141,7 @@ fn what_is_forged_misplaced_or_mislabelled_is_left_out() {
     let node = || Forge::default().node(1, 0, 0);
     for (forge, reason) in [
         (node().key_value(KEY, &damaged, version, 0), Filtered::Forged),
-        (
-            Forge::default().node(2, 0, 0).key_value(KEY, &value, version, 0),
-            Filtered::Forged,
-        ),
+        (Forge::default().node(2, 0, 0).key_value(KEY, &value, version, 0), Filtered::Forged),
         (node().key_value(KEY, &value, version + 1, 0), Filtered::BadCounter),
         (node().key_value(KEY, &value, u64::MAX, 0), Filtered::BadCounter),
         (node().key_value(KEY, &value, version, 1), Filtered::BadOperation),
@@ -170,26 +151,13 @@ fn what_is_forged_misplaced_or_mislabelled_is_left_out() {
         (node().key_value("", &value, version, 0), Filtered::BadOperation),
         (node().key_value("é", &value, version, 0), Filtered::BadOperation),
         (node().key_value(KEY, "not base64!", version, 0), Filtered::BadOperation),
-        (
-            node().key_value(KEY, &"A".repeat(60_000), version, 0),
-            Filtered::BadOperation,
-        ),
-        (
-            Forge::default().node(1, 7, 0).key_value(KEY, &value, version, 0),
-            Filtered::BadCounter,
-        ),
+        (node().key_value(KEY, &"A".repeat(60_000), version, 0), Filtered::BadOperation),
+        (Forge::default().node(1, 7, 0).key_value(KEY, &value, version, 0), Filtered::BadCounter),
         (node().max_version(u64::MAX), Filtered::BadOperation),
-        (
-            Forge::default().key_value(KEY, &value, version, 0),
-            Filtered::BadOperation,
-        ),
+        (Forge::default().key_value(KEY, &value, version, 0), Filtered::BadOperation),
     ] {
         let cleaned = forge.inspect();
-        assert!(
-            cleaned.filtered.contains_key(&reason),
-            "{reason:?}: {:?}",
-            cleaned.filtered
-        );
+        assert!(cleaned.filtered.contains_key(&reason), "{reason:?}: {:?}", cleaned.filtered);
         assert!(cleaned.alive.is_empty(), "{reason:?}");
         assert!(read_by_chitchat(&cleaned).contains("node_deltas: []"), "{reason:?}");
     }
@@ -200,11 +168,8 @@ fn after_a_bad_operation_the_rest_of_that_member_is_dropped_and_the_next_goes_on
     let (one, two) = (record(1, 5, 3), record(2, 5, 3));
     let version = version_of(one.life()).unwrap();
     let value = STANDARD_NO_PAD.encode(one.bytes());
-    let forge = Forge::default()
-        .node(1, 0, 0)
-        .key_value("é", "x", 1, 0)
-        .key_value(KEY, &value, version, 0)
-        .honest(2, &two);
+    let forge =
+        Forge::default().node(1, 0, 0).key_value("é", "x", 1, 0).key_value(KEY, &value, version, 0).honest(2, &two);
     let cleaned = forge.inspect();
     assert_eq!(filtered(&cleaned), [(Filtered::BadOperation, 2)]);
     assert_eq!(cleaned.alive.iter().map(Alive::id).collect::<Vec<_>>(), [two.id()]);
@@ -213,11 +178,7 @@ fn after_a_bad_operation_the_rest_of_that_member_is_dropped_and_the_next_goes_on
     assert_eq!(filtered(&cleaned), [(Filtered::BadOperation, 1)]);
     assert!(!read_by_chitchat(&cleaned).contains("max_version: 1 "));
     // The same member twice makes chitchat refuse the whole message.
-    let cleaned = Forge::default()
-        .honest(1, &one)
-        .honest(1, &one)
-        .honest(2, &two)
-        .inspect();
+    let cleaned = Forge::default().honest(1, &one).honest(1, &one).honest(2, &two).inspect();
     assert_eq!(cleaned.filtered[&Filtered::Twice], 1);
     assert_eq!(cleaned.alive.len(), 2);
     read_by_chitchat(&cleaned);
@@ -234,9 +195,8 @@ fn news_about_ourselves_reaches_the_core_and_not_chitchat() {
 
 #[test]
 fn newcomers_pass_with_their_own_record_and_as_long_as_there_is_room() {
-    let forge = (10..13).fold(Forge::default(), |forge, number| {
-        forge.entry(number, [1, 0, 1]).honest(number, &record(number, 1, 0))
-    });
+    let forge = (10..13)
+        .fold(Forge::default(), |forge, number| forge.entry(number, [1, 0, 1]).honest(number, &record(number, 1, 0)));
     let forge = forge.entry(20, [1, 0, 1]);
     let cleaned = forge.inspect();
     assert_eq!(cleaned.newcomers, [Name::of(member(10)), Name::of(member(11))]);
@@ -257,10 +217,7 @@ fn digest_entries_out_of_bounds_are_left_out() {
         .entry(0, [1, 0, 1])
         .entry(0, [2, 0, 2]);
     let cleaned = inspect(&forge.syn(CLUSTER)).unwrap();
-    assert_eq!(
-        filtered(&cleaned),
-        [(Filtered::Stranger, 1), (Filtered::BadCounter, 3), (Filtered::Twice, 1)]
-    );
+    assert_eq!(filtered(&cleaned), [(Filtered::Stranger, 1), (Filtered::BadCounter, 3), (Filtered::Twice, 1)]);
     assert_eq!(read_by_chitchat(&cleaned).matches("NodeDigest").count(), 1);
     // Ids no member can have: another generation, an address of version 6, another length.
     let mut generation = entry(1, [1, 0, 1]);
@@ -271,10 +228,7 @@ fn digest_entries_out_of_bounds_are_left_out() {
     let mut long = entry(1, [1, 0, 1]);
     long[0] = 11;
     long.insert(2, b'x');
-    let strange = Forge {
-        entries: vec![generation, six, long],
-        ..Forge::default()
-    };
+    let strange = Forge { entries: vec![generation, six, long], ..Forge::default() };
     let cleaned = inspect(&strange.syn(CLUSTER)).unwrap();
     assert_eq!(filtered(&cleaned), [(Filtered::BadName, 3)]);
 }
@@ -284,26 +238,11 @@ fn messages_not_worth_reading_are_refused_by_reason() {
     let long = (0..1_200).fold(Forge::default(), |forge, number| forge.entry(number, [1, 0, 1]));
     assert_eq!(inspect(&long.syn(CLUSTER)).unwrap_err(), Refused::TooManyMembers);
     assert_eq!(inspect(&Forge::default().syn("other")).unwrap_err(), Refused::OtherMesh);
-    assert_eq!(
-        inspect(&[0x53, 0xb0, 0, 3]).unwrap_err(),
-        Refused::Malformed,
-        "chitchat's refusal"
-    );
-    assert_eq!(
-        inspect(&[0x53, 0xb0, 0, 255]).unwrap_err(),
-        Refused::Malformed,
-        "chitchat's panic for tests"
-    );
-    assert_eq!(
-        inspect(&[0x53, 0xb0, 1, 0]).unwrap_err(),
-        Refused::Malformed,
-        "another version"
-    );
+    assert_eq!(inspect(&[0x53, 0xb0, 0, 3]).unwrap_err(), Refused::Malformed, "chitchat's refusal");
+    assert_eq!(inspect(&[0x53, 0xb0, 0, 255]).unwrap_err(), Refused::Malformed, "chitchat's panic for tests");
+    assert_eq!(inspect(&[0x53, 0xb0, 1, 0]).unwrap_err(), Refused::Malformed, "another version");
     assert_eq!(inspect(b"").unwrap_err(), Refused::Malformed);
-    let unknown = Forge {
-        operations: vec![9],
-        ..Forge::default()
-    };
+    let unknown = Forge { operations: vec![9], ..Forge::default() };
     assert_eq!(inspect(&unknown.delta(ACK)).unwrap_err(), Refused::Malformed);
     let mut trailing = Forge::default().delta(ACK);
     trailing.push(0);

@@ -20,22 +20,12 @@ struct Node {
 }
 
 fn config(number: u32) -> CourierConfig {
-    CourierConfig {
-        own: member(number),
-        mesh: mesh(),
-        verifier: verifier(),
-        limits: Limits::default(),
-    }
+    CourierConfig { own: member(number), mesh: mesh(), verifier: verifier(), limits: Limits::default() }
 }
 
 fn node(number: u32) -> Node {
     let (courier, wishes) = spawn(config(number));
-    Node {
-        id: member(number),
-        courier,
-        wishes,
-        learnt: Vec::new(),
-    }
+    Node { id: member(number), courier, wishes, learnt: Vec::new() }
 }
 
 fn put(node: &Node, alive: &Alive) {
@@ -46,9 +36,7 @@ fn put(node: &Node, alive: &Alive) {
 fn nodes(count: u32) -> BTreeMap<MemberId, Node> {
     let records: Vec<Alive> = (0..count).map(|number| record(number, 1, 0)).collect();
     let nodes = (0..count).map(|number| (member(number), node(number)));
-    nodes
-        .inspect(|(_, node)| records.iter().for_each(|alive| put(node, alive)))
-        .collect()
+    nodes.inspect(|(_, node)| records.iter().for_each(|alive| put(node, alive))).collect()
 }
 
 /// Carries messages until there are none; returns how many bytes that took.
@@ -107,10 +95,7 @@ async fn the_one_who_answers_learns_too() {
     put(&nodes[&member(0)], &record(2, 7, 0));
     nodes[&member(0)].courier.exchange_with(member(1));
     carry_all(&mut nodes).await;
-    assert_eq!(
-        nodes[&member(1)].learnt.iter().map(Alive::life).collect::<Vec<_>>(),
-        [record(2, 7, 0).life()]
-    );
+    assert_eq!(nodes[&member(1)].learnt.iter().map(Alive::life).collect::<Vec<_>>(), [record(2, 7, 0).life()]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -123,11 +108,7 @@ async fn a_stranger_is_learnt_by_either_side_and_held_only_once_admitted() {
         carry_all(&mut nodes).await;
         tokio::time::sleep(Duration::from_secs(61)).await;
         let learnt = std::mem::take(&mut nodes.get_mut(&member(1)).unwrap().learnt);
-        assert_eq!(
-            learnt.iter().map(Alive::id).collect::<Vec<_>>(),
-            [stranger.id()],
-            "{asker} asks"
-        );
+        assert_eq!(learnt.iter().map(Alive::id).collect::<Vec<_>>(), [stranger.id()], "{asker} asks");
     }
     put(&nodes[&member(1)], &stranger);
     nodes[&member(1)].courier.exchange_with(member(0));
@@ -209,17 +190,12 @@ async fn answers_nobody_asked_for_and_strangers_and_haste_are_turned_away() {
         panic!("no opening message")
     };
     let one = nodes.get_mut(&member(1)).unwrap();
-    assert_eq!(
-        one.courier.received(member(50), opening.clone()),
-        Err(Refused::Stranger)
-    );
+    assert_eq!(one.courier.received(member(50), opening.clone()), Err(Refused::Stranger));
     for _ in 0..3 {
         one.courier.received(member(0), opening.clone()).unwrap();
         one.courier.settled().await;
     }
-    let Ok(FromCourier::Send { bytes: answer, .. }) = one.wishes.try_recv() else {
-        panic!("no answer")
-    };
+    let Ok(FromCourier::Send { bytes: answer, .. }) = one.wishes.try_recv() else { panic!("no answer") };
     assert!(one.wishes.try_recv().is_err(), "one answer to three questions in a row");
     assert_eq!(one.courier.counts().refused[&Refused::TooOften], 2);
     let two = &nodes[&member(2)].courier;
@@ -234,17 +210,9 @@ async fn answers_nobody_asked_for_and_strangers_and_haste_are_turned_away() {
 #[tokio::test(start_paused = true)]
 async fn a_courier_of_another_mesh_is_turned_away() {
     let mut nodes = nodes(2);
-    let config = CourierConfig {
-        mesh: MeshId::of("another"),
-        ..config(0)
-    };
+    let config = CourierConfig { mesh: MeshId::of("another"), ..config(0) };
     let (courier, wishes) = spawn(config);
-    let foreign = Node {
-        id: member(0),
-        courier,
-        wishes,
-        learnt: Vec::new(),
-    };
+    let foreign = Node { id: member(0), courier, wishes, learnt: Vec::new() };
     put(&foreign, &record(1, 1, 0));
     foreign.courier.exchange_with(member(1));
     nodes.insert(member(0), foreign);
@@ -264,10 +232,7 @@ async fn the_courier_refuses_members_before_the_edge_of_the_digest() {
     assert_eq!(full.courier.put(&beyond), Ok(()));
     // The one that went is still in chitchat when the new one comes: it is swept out at once.
     full.courier.settled().await;
-    assert!(matches!(
-        full.courier.put(&Arc::new(record(5_001, u64::MAX, 0))),
-        Err(PutError::Unreal(_))
-    ));
+    assert!(matches!(full.courier.put(&Arc::new(record(5_001, u64::MAX, 0))), Err(PutError::Unreal(_))));
 }
 
 #[tokio::test(start_paused = true)]
@@ -295,9 +260,7 @@ async fn a_courier_that_nobody_listens_to_neither_grows_nor_loses_what_it_reads(
     nodes[&member(0)].courier.settled().await;
     assert_eq!(nodes[&member(0)].wishes.len(), Limits::default().waiting_messages);
     let first = &nodes[&member(0)].courier;
-    let refused = (0..100)
-        .filter(|_| first.received(member(1), vec![0; 100_000]) == Err(Refused::Busy))
-        .count();
+    let refused = (0..100).filter(|_| first.received(member(1), vec![0; 100_000]) == Err(Refused::Busy)).count();
     assert!(refused >= 90, "{refused} of 100");
 }
 
