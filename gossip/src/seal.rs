@@ -72,7 +72,8 @@ pub struct Opener {
     flows: Flows,
 }
 
-/// What was in a datagram. That it comes from `sender` is a claim of somebody who holds the mesh key.
+/// What was in a datagram. That it comes from `sender` is a claim of somebody who holds the mesh key. It may even be one
+/// of our own that came back: by a seed address that is ours, or by somebody who reflects it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opened {
     /// Who is said to have sent it.
@@ -145,8 +146,8 @@ struct Header {
 }
 
 impl Sealer {
-    /// Seals with the ring's first key in the name of `sender`. `session` must be freshly drawn, or the one under which
-    /// no other sealer was made since this process began.
+    /// Seals with the ring's first key in the name of `sender`. No other sealer may ever have been made for `session`,
+    /// so draw it at random for each.
     pub fn new(mesh: MeshId, sender: MemberId, session: Session, ring: &Keyring) -> Self {
         let cipher = SubkeySource::new(mesh, ring.primary()).cipher(sender, session);
         Self { mesh, sender, session, next_counter: Some(0), key: ring.primary().hash(), cipher }

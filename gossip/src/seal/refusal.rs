@@ -3,6 +3,7 @@
 //! A refusal is not sealed, since the two sides share no key. It repeats the session and the counter of what it
 //! refuses, so that only who saw the datagram can answer it; and it is shorter than that, so that it amplifies nothing.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use super::limit::{Quota, RateLimit, RateLimits};
@@ -58,6 +59,19 @@ impl Advice {
             Refused::OtherMesh => Some(Self::OtherMesh),
             Refused::OtherVersion { .. } => Some(Self::OtherVersion { theirs: FORMAT_VERSION }),
             _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Advice {
+    /// One sentence for who tries to join.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WrongKey => f.write_str("wrong mesh key: the mesh of this name there uses another one"),
+            Self::OtherMesh => f.write_str("other mesh name: another mesh answers at this address"),
+            Self::OtherVersion { theirs } => {
+                write!(f, "other protocol version: {theirs} there, {FORMAT_VERSION} here")
+            }
         }
     }
 }
