@@ -176,6 +176,17 @@ impl Alive {
         Ok(Self { id: MemberId::of(&body.key), body, bytes: bytes.into() })
     }
 
+    /// Whose record some bytes claim to be and which life they claim, with no signature checked: enough to know that
+    /// one has heard it all before, and for nothing else.
+    ///
+    /// # Errors
+    /// [`Malformed`] when the bytes are no alive record.
+    pub fn peek(bytes: &[u8]) -> Result<(MemberId, Life), Malformed> {
+        let (key, rest) = bytes.split_first_chunk().ok_or(Malformed)?;
+        let life = wire::decode_prefix::<Life, MAX_ALIVE_BYTES>(rest)?;
+        Ok((MemberId::of(&PublicKey(*key)), life))
+    }
+
     /// Whose record it is.
     pub fn id(&self) -> MemberId {
         self.id

@@ -191,6 +191,16 @@ impl fmt::Debug for Value {
 }
 
 impl Record {
+    /// The key and version that some bytes claim, with no signature checked: enough to know that one holds as new a
+    /// record already, and for nothing else.
+    ///
+    /// # Errors
+    /// [`Malformed`] when the bytes are no record.
+    pub fn peek(bytes: &[u8]) -> Result<(Key, u64), Malformed> {
+        let (_, key, version) = wire::decode_prefix::<([u8; 4], String, u64), MAX_RECORD_BYTES>(bytes)?;
+        Ok((key.parse().map_err(|_| Malformed)?, version))
+    }
+
     /// Signs `body` with its member's key, for one mesh.
     pub fn sign(body: RecordBody, mesh: MeshId, signer: &dyn Signer) -> Self {
         debug_assert_eq!(body.member, MemberId::of(&signer.public_key()));

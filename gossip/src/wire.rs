@@ -25,3 +25,12 @@ pub fn decode<T: Decode<()>, const LIMIT: usize>(bytes: &[u8]) -> Result<T, Malf
         _ => Err(Malformed),
     }
 }
+
+/// The value that some leading part of `bytes` stands for.
+///
+/// # Errors
+/// [`Malformed`] when the bytes do not begin with such a value.
+pub fn decode_prefix<T: Decode<()>, const LIMIT: usize>(bytes: &[u8]) -> Result<T, Malformed> {
+    let decoded = bincode::decode_from_slice(bytes, config::standard().with_limit::<LIMIT>());
+    decoded.map(|(value, _)| value).map_err(|_| Malformed)
+}

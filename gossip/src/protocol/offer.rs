@@ -1,0 +1,205 @@
+//! Records: what we offer ourselves, and what we hear that others offer.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::effects::{Effects, Notice};
+use crate::id::MemberId;
+use crate::moment::Moment;
+use crate::packet::{Holding, MAX_BODY, RUMOUR_OVERHEAD, Rumour};
+use crate::record::{Key, Record, RecordError, TooLarge, Value};
+use crate::records::{Accepted, Held, SetError};
+use crate::reject::Reject;
+use crate::rumour::Subject;
+
+use super::{Protocol, Turn};
+
+/// The most bytes of a record that travels inside datagrams, its alive record beside it. A larger one is announced, and
+/// pulled over a stream.
+const MAX_TOLD_BYTES: usize = MAX_BODY - 3 - 2 * RUMOUR_OVERHEAD - 16 - 200;
+
+impl Protocol {
+    /// Offers `value` under `key` from now on, in place of what was there. Tells the mesh unless nothing changes.
+    ///
+    /// # Errors
+    /// [`SetError`] when the value or all records together are beyond their bounds; nothing has changed then.
+    pub fn set(&mut self, now: Moment, key: Key, value: Bytes, out: &mut Effects) -> Result<(), SetError> {
+        let blob = value.clone();
+        let value = Value::of(value).map_err(|TooLarge { .. }| SetError::TooLarge)?;
+        let is_blob = matches!(value, Value::Blob { .. });
+        let replaced = self.own.get(&key).map(|record| record.value().clone());
+        let changed = self.own.set(key, value, &*self.signer)?;
+        if is_blob {
+            self.blobs.keep(blob);
+        }
+        self.release_blob(replaced.filter(|_| !changed.is_empty()));
+        self.offer(now, changed, out);
+        Ok(())
+    }
+
+    /// Withdraws what is offered under `key`. Tells the mesh if there was something.
+    pub fn remove(&mut self, now: Moment, key: Key, out: &mut Effects) {
+        let replaced = self.own.get(&key).map(|record| record.value().clone());
+        let changed = self.own.remove(key, &*self.signer);
+        self.release_blob(replaced);
+        self.offer(now, changed, out);
+    }
+
+    fn offer(&mut self, now: Moment, changed: Vec<Arc<Record>>, out: &mut Effects) {
+        if changed.is_empty() {
+            return;
+        }
+        let turn = &mut Turn { now, out };
+        self.sign_anew(turn, |_| {});
+        for record in &changed {
+            self.tell_record(self.me, record, turn);
+        }
+        turn.notice(Notice::Records { member: self.me, changed });
+        self.push_fresh(turn);
+    }
+
+    /// Tells of a record: itself when it is small, else that it can be had here.
+    fn tell_record(&mut self, member: MemberId, record: &Record, turn: &mut Turn<'_>) {
+        let is_blob = matches!(record.value(), Value::Blob { .. });
+        if record.bytes().len() <= MAX_TOLD_BYTES {
+            let rumour = Rumour::Record { member, bytes: record.bytes().to_vec() };
+            self.tell(Subject::Record(member, record.version()), &rumour, turn);
+        }
+        if is_blob || record.bytes().len() > MAX_TOLD_BYTES {
+            self.tell_holding(member, record.version(), turn);
+        }
+    }
+
+    fn tell_holding(&mut self, member: MemberId, version: u64, turn: &mut Turn<'_>) {
+        let rumour = Rumour::Holding(Holding { member, version });
+        self.tell(Subject::Holding(member), &rumour, turn);
+    }
+
+    /// A record came as a rumour.
+    pub(super) fn hear_record(&mut self, member: MemberId, bytes: &[u8], teller: MemberId, turn: &mut Turn<'_>) {
+        let Some(record) = self.verify_record(member, bytes, turn) else { return };
+        if self.take_record(record.clone(), teller, turn) {
+            let rumour = Rumour::Record { member, bytes: bytes.to_vec() };
+            self.tell(Subject::Record(member, record.version()), &rumour, turn);
+        }
+    }
+
+    /// Checks a record of a member that we know, unless we hold it or a newer one already.
+    pub(super) fn verify_record(&self, id: MemberId, bytes: &[u8], turn: &mut Turn<'_>) -> Option<Arc<Record>> {
+        let member = self.roster.get(&id)?;
+        let life = (member.alive.life().generation, member.alive.life().session);
+        let held = member.records.as_ref();
+        if Record::peek(bytes).is_ok_and(|(key, version)| {
+            held.and_then(|held| held.get(&key)).is_some_and(|known| known.version() >= version)
+        }) {
+            return None;
+        }
+        match Record::verify(bytes, &member.alive.body().key, life, self.mesh, &*self.verifier) {
+            Ok(record) => Some(Arc::new(record)),
+            Err(error) => {
+                turn.reject(match error {
+                    RecordError::Forged => Reject::Forged,
+                    RecordError::OtherLife => Reject::VoidRecord,
+                    _ => Reject::Malformed,
+                });
+                None
+            }
+        }
+    }
+
+    /// Puts a verified record where it belongs. Whether it was news.
+    pub(super) fn take_record(&mut self, record: Arc<Record>, teller: MemberId, turn: &mut Turn<'_>) -> bool {
+        let id = record.body().member;
+        let bounds = self.bounds;
+        let accepted = self.roster.update(&id, |member| {
+            let life = (member.alive.life().generation, member.alive.life().session);
+            let summary = member.alive.body().summary;
+            let held = member.records.get_or_insert_with(|| Box::new(Held::new(life, summary)));
+            let accepted = held.accept(record.clone(), &bounds);
+            (accepted, held.is_missing())
+        });
+        let Some((accepted, missing)) = accepted else { return false };
+        if !missing {
+            self.pull.satisfied(id);
+        }
+        match accepted {
+            Accepted::Newer { replaced } => {
+                self.release_blob(replaced.map(|replaced| replaced.value().clone()));
+                if let Value::Blob { hash, .. } = record.value()
+                    && self.blobs.get(hash).is_none()
+                {
+                    self.lack_blob(*hash, teller, id, turn);
+                }
+                turn.notice(Notice::Records { member: id, changed: vec![record] });
+                true
+            }
+            Accepted::Known => false,
+            Accepted::Void => {
+                turn.reject(Reject::VoidRecord);
+                false
+            }
+            Accepted::OverBound => {
+                turn.reject(Reject::TooManyRecords);
+                false
+            }
+        }
+    }
+
+    /// Takes note of the summary in a member's newest alive record, and asks for what is missing.
+    pub(super) fn compare_records(&mut self, id: MemberId, teller: MemberId, turn: &mut Turn<'_>) {
+        let missing = self.roster.update(&id, |member| {
+            let summary = member.alive.body().summary;
+            match &mut member.records {
+                Some(held) => {
+                    held.know(summary);
+                    held.is_missing()
+                }
+                None => {
+                    let life = (member.alive.life().generation, member.alive.life().session);
+                    let held = Held::new(life, summary);
+                    let missing = held.is_missing();
+                    member.records = missing.then(|| Box::new(held));
+                    missing
+                }
+            }
+        });
+        if missing == Some(true) {
+            self.lack_records(id, teller, turn);
+        }
+        self.drop_void_records(id, turn);
+    }
+
+    /// What a member no longer offers, now that nothing newer is awaited.
+    pub(super) fn drop_void_records(&mut self, id: MemberId, turn: &mut Turn<'_>) {
+        let held = |member: &mut crate::roster::Member| member.records.as_mut().map(|held| held.drop_void());
+        let dropped = self.roster.update(&id, held).flatten().unwrap_or_default();
+        for record in &dropped {
+            self.release_blob(Some(record.value().clone()));
+        }
+        if !dropped.is_empty() {
+            turn.notice(Notice::RecordsDropped { member: id, dropped });
+        }
+    }
+
+    fn release_blob(&mut self, value: Option<Value>) {
+        if let Some(Value::Blob { hash, .. }) = value {
+            self.blobs.release(&hash);
+        }
+    }
+
+    /// Somebody holds what does not fit datagrams.
+    pub(super) fn hear_holding(&mut self, holding: Holding, teller: MemberId, turn: &mut Turn<'_>) {
+        let Some(member) = self.roster.get(&holding.member) else { return };
+        let settled = member.records.as_ref().map_or(0, |held| held.settled());
+        if settled < holding.version {
+            self.lack_records_at(holding.member, teller, turn);
+        }
+        self.lack_blobs_of(holding.member, teller, turn);
+    }
+
+    /// Something large of a member's has arrived whole: from now on it can be had here too.
+    pub(super) fn hold_large(&mut self, id: MemberId, version: u64, turn: &mut Turn<'_>) {
+        self.tell_holding(id, version, turn);
+    }
+}

@@ -1,0 +1,46 @@
+//! Joining, restarting, and two processes with one key.
+
+use std::time::Duration;
+
+use super::bench::{Bench, start};
+use crate::config::Config;
+use crate::effects::Notice;
+
+#[test]
+fn a_lone_member_without_seeds_is_the_mesh() {
+    let mut bench = Bench::new(1);
+    bench.run(Duration::from_secs(1));
+    assert!(bench.members[0].is_joined());
+}
+
+#[test]
+fn a_newcomer_knows_all_and_is_known_to_all_at_once() {
+    let mut bench = Bench::joined(10);
+    let new = bench.add(start(10, &Config::lan(), 1), Some(0));
+    let met = |bench: &Bench| bench.live(new) == 10 && (0..10).all(|at| bench.live(at) == 10);
+    let took = bench.run_until(Duration::from_millis(500), met);
+    println!("joined after {took:?}");
+    assert!(bench.members[new].is_joined());
+}
+
+#[test]
+fn of_two_processes_with_one_key_the_older_is_told_to_move() {
+    let mut bench = Bench::joined(4);
+    let mut copy = start(3, &Config::lan(), 9);
+    copy.addresses = vec![super::bench::address(40)];
+    bench.add(copy, Some(0));
+    bench.run(Duration::from_secs(3));
+    let told = bench.notices[3].iter().any(|(_, notice)| matches!(notice, Notice::Superseded { .. }));
+    assert!(told, "the lower generation hears of the higher one");
+}
+
+#[test]
+fn a_member_that_finds_nobody_says_so_and_goes_on_trying() {
+    let mut bench = Bench::new(2);
+    bench.silent.insert(0);
+    bench.run(Duration::from_secs(10));
+    assert!(bench.notices[1].iter().any(|(_, notice)| matches!(notice, Notice::StillAlone { .. })));
+    bench.silent.remove(&0);
+    bench.run(Duration::from_secs(7));
+    assert!(bench.members[1].is_joined());
+}

@@ -1,0 +1,62 @@
+//! What a member that holds the mesh key but not the others' keys can do: nothing that lasts.
+
+use std::time::Duration;
+
+use super::bench::{Bench, Stamp, address, mesh, start};
+use crate::alive::Alive;
+use crate::config::Config;
+use crate::effects::{Input, Standing};
+use crate::id::{Incarnation, MemberId, PublicKey};
+use crate::packet::{Accusation, Message, Rumour, Writer};
+use crate::protocol::Protocol;
+
+fn whisper(bench: &mut Bench, to: usize, sender: MemberId, rumours: &[Rumour]) {
+    let mut packet = Writer::new(&Message::Gossip);
+    for rumour in rumours {
+        assert!(packet.push(&rumour.encode()));
+    }
+    let body = packet.finish();
+    bench.hand(to, Input::Datagram { from: address(99).gossip(), sender, body: &body });
+}
+
+#[test]
+fn nobody_dies_of_what_a_rogue_says() {
+    let mut bench = Bench::joined(8);
+    for round in 0..200_u64 {
+        for victim in 0..8 {
+            let mut life = bench.members[victim].alive().life();
+            if round % 3 == 0 {
+                life.incarnation = Incarnation(u64::MAX - round);
+            }
+            let accuser = bench.id((victim + 1) % 8);
+            let accusation = Accusation { member: bench.id(victim), life, accuser };
+            whisper(&mut bench, (victim + 3) % 8, accuser, &[Rumour::Dead(accusation), Rumour::Suspect(accusation)]);
+        }
+        bench.run(Duration::from_millis(20));
+    }
+    bench.run(Duration::from_secs(3));
+    let deaths = bench.notices.iter().flatten().filter(|(_, notice)| {
+        matches!(notice, crate::effects::Notice::Member { standing: Standing::Dead, .. })
+    });
+    assert_eq!(deaths.count(), 0);
+    assert!((0..8).all(|at| bench.live(at) == 7));
+}
+
+#[test]
+fn invented_members_are_gone_soon_and_cost_nobody_a_place() {
+    let mut bench = Bench::joined(6);
+    let teller = bench.id(1);
+    for i in 0..3_000_u32 {
+        let key = PublicKey(*blake3::hash(&i.to_le_bytes()).as_bytes());
+        let mut body = Protocol::new(start(0, &Config::lan(), 1)).unwrap().alive().body().clone();
+        body.key = key;
+        body.addresses = vec![address(60_000)];
+        let alive = Alive::sign(body, mesh(), &Stamp(key));
+        whisper(&mut bench, 0, teller, &[Rumour::Alive(alive.bytes().to_vec())]);
+    }
+    bench.run(Duration::from_secs(25));
+    for at in 0..6 {
+        assert_eq!(bench.live(at), 5, "member {at} sees the real ones and no other");
+        assert_eq!(bench.members[at].roster().len(), 5);
+    }
+}
