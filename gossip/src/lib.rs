@@ -2,16 +2,25 @@
 //! replicated records, catalog, resolver. A pure core under a thin runtime.
 
 pub mod alive;
+pub mod config;
 pub mod courier;
+pub mod detect;
+pub mod effects;
 pub mod id;
 pub mod identity;
 pub mod keyring;
 pub mod moment;
 pub mod order;
+pub mod packet;
+pub mod protocol;
 pub mod record;
 pub mod records;
+pub mod reject;
+pub mod roster;
+pub mod rumour;
 pub mod seal;
 pub mod seeds;
 pub mod signature;
 pub mod snapshot;
+pub mod timer;
 pub mod wire;
