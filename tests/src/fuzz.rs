@@ -4,7 +4,9 @@
 //! A body must come back from any bytes whatsoever, and checks what a decoder promises: what it accepts is within
 //! bounds, and is the same thing when it is encoded and read again.
 
+mod courier;
 mod damage;
+mod disk;
 mod envelope;
 mod signed;
 mod text;
@@ -25,9 +27,12 @@ pub struct Target {
 /// Every decoder there is.
 pub const TARGETS: &[Target] = &[
     Target { name: "alive", body: signed::alive, corpus: signed::alive_corpus },
+    Target { name: "courier_guard", body: courier::guard, corpus: courier::corpus },
+    Target { name: "order", body: signed::order, corpus: signed::order_corpus },
     Target { name: "record", body: signed::record, corpus: signed::record_corpus },
     Target { name: "refusal", body: envelope::refusal, corpus: envelope::refusal_corpus },
     Target { name: "seal_open", body: envelope::open, corpus: envelope::open_corpus },
+    Target { name: "snapshot", body: disk::snapshot, corpus: disk::snapshot_corpus },
     Target { name: "text", body: text::names, corpus: text::corpus },
 ];
 

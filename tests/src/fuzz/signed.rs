@@ -1,19 +1,21 @@
-//! Alive records and records. The signature is taken on trust here, so that what lies behind it is reached.
+//! Alive records, records and orders. The signature is taken on trust here, so that what lies behind it is reached.
 
 use bytes::Bytes;
 use mesh_gossip::alive::{
-    Address, Alive, AliveBody, KeyLife, MAX_ADDRESSES, MAX_ALIVE_BYTES, MAX_ZONE_BYTES, Presence, ProtocolRange,
+    Address, Alive, AliveBody, KeyLife, Life, MAX_ADDRESSES, MAX_ALIVE_BYTES, MAX_ZONE_BYTES, Presence, ProtocolRange,
     Summary,
 };
 use mesh_gossip::id::{Generation, Incarnation, MemberId, MeshId, PublicKey, Session};
+use mesh_gossip::keyring::MeshKey;
+use mesh_gossip::order::{MAX_ORDER_BYTES, Order, OrderBody, SignedOrder};
 use mesh_gossip::record::{Record, RecordBody, Value};
 use mesh_gossip::signature::{Signature, Signer, Verifier};
 
-const KEY: PublicKey = PublicKey([7; 32]);
+pub(super) const KEY: PublicKey = PublicKey([7; 32]);
 const LIFE: (Generation, Session) = (Generation(3), Session(0x0123_4567_89AB_CDEF));
 
 /// Signs with a constant, and believes everything.
-struct Credulous;
+pub(super) struct Credulous;
 
 impl Signer for Credulous {
     fn public_key(&self) -> PublicKey {
@@ -31,7 +33,7 @@ impl Verifier for Credulous {
     }
 }
 
-fn mesh() -> MeshId {
+pub(super) fn mesh() -> MeshId {
     MeshId::of("fuzz")
 }
 
@@ -89,4 +91,26 @@ pub(super) fn record_corpus() -> Vec<Vec<u8>> {
         Record::sign(body, mesh(), &Credulous).bytes().to_vec()
     };
     [1, 250, 251, 1 << 40, u64::MAX].into_iter().zip(values).map(sign).collect()
+}
+
+pub(super) fn order(bytes: &[u8]) {
+    let Ok(order) = SignedOrder::verify(bytes, mesh(), &KEY, &Credulous) else { return };
+    assert!(bytes.len() <= MAX_ORDER_BYTES && order.bytes().as_ref() == bytes);
+    assert_eq!(SignedOrder::verify(order.bytes(), mesh(), &KEY, &Credulous), Ok(order));
+}
+
+pub(super) fn order_corpus() -> Vec<Vec<u8>> {
+    let key = MeshKey::from_bytes([8; 32]);
+    let member = MemberId::from_bytes([6; 16]);
+    let life = Life { generation: LIFE.0, session: LIFE.1, incarnation: Incarnation(u64::MAX) };
+    let bodies = [
+        OrderBody::Use(key.hash()),
+        OrderBody::Remove(key.hash()),
+        OrderBody::Install(key),
+        OrderBody::Ban(member),
+        OrderBody::Unban(member),
+        OrderBody::Forget(member, life),
+    ];
+    let sign = |body| SignedOrder::sign(Order { number: 1_790_000_000_000, body }, mesh(), &Credulous);
+    bodies.into_iter().map(|body| sign(body).bytes().to_vec()).collect()
 }
