@@ -23,4 +23,5 @@ pub mod seeds;
 pub mod signature;
 pub mod snapshot;
 pub mod timer;
+pub mod transport;
 pub mod wire;

@@ -1,0 +1,243 @@
+//! Opening a connection: TLS with the expected member, then both proofs.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use quinn::{ConnectError, Connection, ConnectionError, RecvStream};
+
+use super::close::Close;
+use super::link::Link;
+use super::pool::{Landing, Way};
+use super::proof::{Binding, EXPORTER_LABEL, PROOF_BYTES, ProofError, Role};
+use super::quic::Shared;
+use super::socket;
+use super::tls;
+use crate::id::{MemberId, PublicKey};
+
+/// Why there is no connection to a member. All who waited for one dial get the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DialError {
+    /// Nobody answered there in time: the host is down, UDP is blocked, or the address is old. Try another address.
+    #[error("nobody answered")]
+    NoAnswer,
+    /// Our socket cannot reach addresses like that one. Try another address.
+    #[error("the address cannot be reached from this socket")]
+    Unreachable,
+    /// Somebody else lives there. Try another address.
+    #[error("{found} answered instead of the expected member")]
+    WrongMember {
+        /// Who answered.
+        found: MemberId,
+    },
+    /// What answered speaks another protocol or another version of ours. Give up on the address.
+    #[error("what answered does not speak our protocol")]
+    OtherProtocol,
+    /// The two ends share no mesh key. Give up until the keyring changes.
+    #[error("the two ends share no mesh key")]
+    WrongKey,
+    /// The other end belongs to a mesh of another name. Give up.
+    #[error("the other end belongs to a mesh of another name")]
+    OtherMesh,
+    /// The member has banned us. Give up.
+    #[error("the member has banned us")]
+    BannedThere,
+    /// We have banned the member. Give up.
+    #[error("the member is banned")]
+    BannedHere,
+    /// The address or the id is our own. Give up.
+    #[error("that is ourselves")]
+    Myself,
+    /// The member takes no connections for now. Ask another one, or this one later.
+    #[error("the member takes no connections for now")]
+    Busy,
+    /// We have too many busy connections, or too many dials under way. Try later.
+    #[error("too many connections are in use")]
+    Full,
+    /// The other end closed, or the connection broke, before it was proved. Try again.
+    #[error("the connection broke before it was proved")]
+    Broken,
+    /// Our endpoint is shutting down. Give up.
+    #[error("the endpoint is closed")]
+    Closed,
+}
+
+impl Shared {
+    /// A link to `member`: the one there is, or the outcome of the one dial that all callers share. Dropping the future
+    /// does not end the dial, whose link may serve the next caller.
+    pub(super) async fn link_to(
+        self: &Arc<Self>,
+        member: MemberId,
+        address: SocketAddr,
+    ) -> Result<Arc<Link>, DialError> {
+        if member == self.me {
+            return Err(DialError::Myself);
+        }
+        let mut outcome = match self.pool.way_to(member)? {
+            Way::Open(link) => return Ok(link),
+            Way::Joined(outcome) => outcome,
+            Way::First(landing, outcome) => {
+                self.spawn(dial(Arc::clone(self), member, address, landing));
+                outcome
+            }
+        };
+        let told = outcome.wait_for(Option::is_some).await.map_err(|_| DialError::Closed)?;
+        told.clone().unwrap_or(Err(DialError::Closed))
+    }
+}
+
+async fn dial(shared: Arc<Shared>, member: MemberId, address: SocketAddr, landing: Landing) {
+    let attempt = reach(&shared, member, address);
+    let outcome = tokio::time::timeout(shared.limits.handshake_deadline, attempt).await;
+    let outcome = outcome.unwrap_or(Err(DialError::NoAnswer));
+    match &outcome {
+        Ok(_) => shared.counters.dialled.count(),
+        Err(_) => shared.counters.dials_failed.count(),
+    }
+    landing.land(outcome);
+}
+
+async fn reach(shared: &Arc<Shared>, member: MemberId, address: SocketAddr) -> Result<Arc<Link>, DialError> {
+    if shared.trust.is_banned(&member) {
+        return Err(DialError::BannedHere);
+    }
+    let address = socket::for_socket(shared.local, address).ok_or(DialError::Unreachable)?;
+    let (config, answerer) = shared.client_config(member).map_err(|_| DialError::OtherProtocol)?;
+    let connecting = shared
+        .endpoint
+        .connect_with(config, address, "mesh")
+        .map_err(|error| match error {
+            ConnectError::EndpointStopping => DialError::Closed,
+            _ => DialError::Unreachable,
+        })?;
+    let connection = connecting.await.map_err(|error| match answerer.get() {
+        Some(found) if *found == shared.me => DialError::Myself,
+        Some(&found) if found != member => DialError::WrongMember { found },
+        _ => explain(&error),
+    })?;
+    let link = introduce(shared, &connection, member)
+        .await
+        .map_err(|reason| match reason {
+            Ok(broken) => explain(&broken),
+            Err(refused) => {
+                shared.refuse(&connection, refused);
+                match refused {
+                    Close::OtherMesh => DialError::OtherMesh,
+                    Close::WrongKey => DialError::WrongKey,
+                    Close::Busy => DialError::Full,
+                    Close::Shutdown => DialError::Closed,
+                    _ => DialError::OtherProtocol,
+                }
+            }
+        })?;
+    let used = shared.pool.admit(&link);
+    if let Err(reason) = used {
+        shared.refuse(&connection, reason);
+        return Err(if reason == Close::Busy {
+            DialError::Full
+        } else {
+            DialError::Closed
+        });
+    }
+    shared.unlock(&connection);
+    shared.serve(link);
+    used.map_err(|_| DialError::Closed)
+}
+
+/// Proves us to the listener, then has it prove itself. The error is what broke, or why we refuse the listener.
+async fn introduce(
+    shared: &Shared,
+    connection: &Connection,
+    member: MemberId,
+) -> Result<Arc<Link>, Result<ConnectionError, Close>> {
+    let binding = bind(shared, connection, Role::Dialler).ok_or(Err(Close::BadProof))?;
+    let keys = shared.trust.mesh_keys();
+    let key = keys.first().ok_or(Err(Close::WrongKey))?;
+    let lost = |connection: &Connection| match connection.close_reason() {
+        Some(reason) => Ok(reason),
+        None => Err(Close::BadProof),
+    };
+    let (mut send, mut receive) = connection.open_bi().await.map_err(Ok)?;
+    send.write_all(&binding.prove(Role::Dialler, shared.session, key))
+        .await
+        .map_err(|_| lost(connection))?;
+    send.finish().map_err(|_| lost(connection))?;
+    let proof = read_proof(&mut receive).await.map_err(|_| lost(connection))?;
+    let proved = binding
+        .verify(Role::Listener, &proof, &keys)
+        .map_err(|error| Err(refusal_of(error)))?;
+    Ok(Link::new(connection.clone(), member, proved.session, Role::Dialler))
+}
+
+/// What the proofs on `connection` are about; `None` when TLS did not do what we told it to.
+pub(super) fn bind(shared: &Shared, connection: &Connection, role: Role) -> Option<Binding> {
+    let theirs: PublicKey = tls::peer_key(connection)?;
+    let (dialler, listener) = match role {
+        Role::Dialler => (shared.key, theirs),
+        Role::Listener => (theirs, shared.key),
+    };
+    let mut exported = [0; 32];
+    connection
+        .export_keying_material(&mut exported, EXPORTER_LABEL, b"")
+        .ok()?;
+    Some(Binding {
+        mesh: shared.mesh,
+        dialler,
+        listener,
+        exported,
+    })
+}
+
+/// Nothing of a peer that sends more, or something else, than a proof.
+#[derive(Debug)]
+pub(super) struct NotAProof;
+
+/// Reads exactly one proof up to the stream's end. Pieces are taken in whatever order they come, so that nothing an
+/// unproved peer sends waits in a buffer, and the first byte too many ends it.
+pub(super) async fn read_proof(stream: &mut RecvStream) -> Result<[u8; PROOF_BYTES], NotAProof> {
+    let mut proof = [0; PROOF_BYTES];
+    let mut missing = PROOF_BYTES;
+    while let Some(piece) = stream.read_chunk(usize::MAX, false).await.map_err(|_| NotAProof)? {
+        let start = usize::try_from(piece.offset).map_err(|_| NotAProof)?;
+        let place = start
+            .checked_add(piece.bytes.len())
+            .and_then(|end| proof.get_mut(start..end));
+        place.ok_or(NotAProof)?.copy_from_slice(&piece.bytes);
+        // No byte comes twice: the stream keeps account of what it has handed out.
+        missing = missing.checked_sub(piece.bytes.len()).ok_or(NotAProof)?;
+    }
+    if missing == 0 { Ok(proof) } else { Err(NotAProof) }
+}
+
+pub(super) fn refusal_of(error: ProofError) -> Close {
+    match error {
+        ProofError::Malformed => Close::BadProof,
+        ProofError::OtherMesh => Close::OtherMesh,
+        ProofError::WrongKey => Close::WrongKey,
+    }
+}
+
+fn explain(error: &ConnectionError) -> DialError {
+    match error {
+        ConnectionError::ApplicationClosed(close) => match Close::from_code(close.error_code) {
+            Some(Close::WrongKey) => DialError::WrongKey,
+            Some(Close::OtherMesh) => DialError::OtherMesh,
+            Some(Close::BadProof | Close::Handshake) => DialError::OtherProtocol,
+            Some(Close::Banned) => DialError::BannedThere,
+            Some(Close::Myself) => DialError::Myself,
+            Some(Close::Busy) => DialError::Busy,
+            _ => DialError::Broken,
+        },
+        ConnectionError::ConnectionClosed(close)
+            if close.error_code == quinn::TransportErrorCode::CONNECTION_REFUSED =>
+        {
+            DialError::Busy
+        }
+        ConnectionError::ConnectionClosed(_)
+        | ConnectionError::TransportError(_)
+        | ConnectionError::VersionMismatch => DialError::OtherProtocol,
+        ConnectionError::TimedOut => DialError::NoAnswer,
+        ConnectionError::LocallyClosed => DialError::Closed,
+        ConnectionError::Reset | ConnectionError::CidsExhausted => DialError::Broken,
+    }
+}

@@ -1,0 +1,111 @@
+//! A link: one proved connection to one member.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use quinn::Connection;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::close::Close;
+use super::proof::Role;
+use crate::id::{MemberId, Session};
+
+/// How long a link that is being replaced may take to finish its streams.
+const RETIREMENT: Duration = Duration::from_secs(10);
+
+pub(super) struct Link {
+    pub(super) connection: Connection,
+    pub(super) member: MemberId,
+    /// Which process of the member is at the other end.
+    pub(super) session: Session,
+    /// Our own part in opening it.
+    pub(super) role: Role,
+    usage: watch::Sender<Usage>,
+    retired: CancellationToken,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Usage {
+    /// Streams under way, in both directions.
+    pub(super) streams: usize,
+    /// When the last one began or ended.
+    pub(super) last: Instant,
+}
+
+/// Somebody's stream on a link; a link with none is idle.
+pub(super) struct InUse(Arc<Link>);
+
+impl Link {
+    pub(super) fn new(connection: Connection, member: MemberId, session: Session, role: Role) -> Arc<Self> {
+        let usage = watch::Sender::new(Usage {
+            streams: 0,
+            last: Instant::now(),
+        });
+        Arc::new(Self {
+            connection,
+            member,
+            session,
+            role,
+            usage,
+            retired: CancellationToken::new(),
+        })
+    }
+
+    /// Counts a stream as under way until the guard is dropped.
+    pub(super) fn occupy(self: &Arc<Self>) -> InUse {
+        self.usage.send_modify(|usage| {
+            *usage = Usage {
+                streams: usage.streams + 1,
+                last: Instant::now(),
+            }
+        });
+        InUse(Arc::clone(self))
+    }
+
+    pub(super) fn usage(&self) -> Usage {
+        *self.usage.borrow()
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.connection.close_reason().is_none()
+    }
+
+    pub(super) fn close(&self, reason: Close) {
+        self.connection.close(reason.code(), b"");
+    }
+
+    /// Lets streams under way finish before the link is closed; nobody begins new ones on purpose.
+    pub(super) fn retire(&self) {
+        self.retired.cancel();
+    }
+
+    /// Waits until the link has been retired and nobody needs it any more. Dropping the future loses nothing.
+    pub(super) async fn outlived(&self) {
+        self.retired.cancelled().await;
+        let mut usage = self.usage.subscribe();
+        let idle = async {
+            let _ = usage.wait_for(|usage| usage.streams == 0).await;
+            // What the other end began before it knew may still be on its way.
+            tokio::time::sleep(4 * self.connection.rtt()).await;
+        };
+        let _ = tokio::time::timeout(RETIREMENT, idle).await;
+    }
+}
+
+impl InUse {
+    pub(super) fn link(&self) -> &Arc<Link> {
+        &self.0
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        self.0.usage.send_modify(|usage| {
+            *usage = Usage {
+                streams: usage.streams - 1,
+                last: Instant::now(),
+            }
+        });
+    }
+}

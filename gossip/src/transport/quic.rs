@@ -1,0 +1,571 @@
+//! The QUIC endpoint of a node: one proved connection per pair of members, whatever they have to say to each other.
+//!
+//! An unproved client holds at most 4 KB of handshake and 4 KB of stream, has one stream, a deadline, and few like it
+//! beside it; all of that is raised once its proof of the mesh key has been checked. Congestion control is BBR by
+//! default: over links of 1–20 ms with 1 % loss it moves megabytes in half the time of Cubic (`examples/quic_cost`).
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use quinn::congestion::{BbrConfig, CubicConfig};
+use quinn::{Connection, Endpoint, EndpointConfig, IdleTimeout, ServerConfig, TokioRuntime, TransportConfig, VarInt};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use super::close::{Close, Reset};
+pub use super::counters::QuicCounts;
+pub use super::dial::DialError;
+pub use super::proof::MeshKey;
+pub use super::stream::{IncomingAsk, MemberStream, Reply, Shipment};
+
+use super::accept::accept;
+use super::counters::Counters;
+use super::link::Link;
+use super::pool::Pool;
+use super::reset::{PlainConnectionIds, ResetKey};
+use super::socket;
+use super::stream::{self, Broken, FIRST_FREE_KIND, MAX_ANSWER_BYTES, MAX_ASK_BYTES, MAX_SHIP_BYTES, What};
+use super::tls::{Answerer, Identity};
+use crate::id::{MemberId, MeshId, PublicKey, Session};
+use crate::signature::Signer;
+
+/// Kernel buffer asked for each way.
+const KERNEL_BUFFER_BYTES: usize = 4 << 20;
+
+/// What an unproved client may have on the way to us, in its handshake and on its one stream each.
+const UNPROVED_BYTES: u32 = 4 << 10;
+
+/// What a member may have on the way to us on one stream; at 40 ms this allows 25 MB/s.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+
+/// The same for a whole connection; bounds what a rogue member can have us hold.
+const LINK_WINDOW_BYTES: u32 = 2 << 20;
+
+/// How many streams a member may have open to us.
+const STREAMS: u32 = 64;
+
+/// What the endpoint asks about others. The answers may change at any time and count from the next question on.
+pub trait Trust: Send + Sync {
+    /// The keys that prove membership, the one to prove ourselves with first.
+    fn mesh_keys(&self) -> Vec<MeshKey>;
+
+    /// Whether connections with this member are refused. Asked once its key is known; see [`Quic::disconnect`] for
+    /// connections that exist.
+    fn is_banned(&self, member: &MemberId) -> bool;
+
+    /// Whether somebody at `address` may connect without first showing that it receives there, which costs it a round
+    /// trip. A forged sender address costs us little (QUIC sends at most three times what it got), so "a member lives
+    /// there" is a good answer.
+    fn is_known(&self, address: SocketAddr) -> bool;
+}
+
+/// How a sender finds out how fast it may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Congestion {
+    /// By measuring rate and round trip; loses little to random loss.
+    Bbr,
+    /// By loss; the choice for links where losing packets means being too fast.
+    Cubic,
+}
+
+/// What the endpoint allows itself and others. [`Limits::default`] fits a LAN and a WAN.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// How long a handshake and both proofs may take together. Default 3 s.
+    pub handshake_deadline: Duration,
+    /// After how long without a packet a connection is given up. Default 30 s, as in RFC 9308.
+    pub idle: Duration,
+    /// How often an idle connection is pinged so that it does not end; `None`, the default, lets it.
+    pub keep_alive: Option<Duration>,
+    /// The round trip assumed before one was measured; a lost first packet costs about three of it. Default 40 ms.
+    pub initial_rtt: Duration,
+    /// How the sending rate is found. Default BBR.
+    pub congestion: Congestion,
+    /// The most connections; the longest idle one makes room. Default 1,024.
+    pub max_links: usize,
+    /// The most clients that have not proved themselves, 8 KB each. Default 256.
+    pub max_unproved: usize,
+    /// The most of them from one IPv4 address or IPv6 /64. Default 64.
+    pub max_unproved_per_source: usize,
+    /// The most questions, and the most shipments, that wait for this node's attention. Default 64 each.
+    pub max_waiting: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            handshake_deadline: Duration::from_secs(3),
+            idle: Duration::from_secs(30),
+            keep_alive: None,
+            initial_rtt: Duration::from_millis(40),
+            congestion: Congestion::Bbr,
+            max_links: 1_024,
+            max_unproved: 256,
+            max_unproved_per_source: 64,
+            max_waiting: 64,
+        }
+    }
+}
+
+/// Who a node is on QUIC, and where.
+pub struct QuicConfig {
+    /// Where to listen; port 0 takes a free one, `[::]` takes IPv4 as well where the system can.
+    pub address: SocketAddr,
+    /// The mesh to talk in.
+    pub mesh: MeshId,
+    /// This process, as in its alive record.
+    pub session: Session,
+    /// Signs with the member's key.
+    pub signer: Arc<dyn Signer>,
+    /// Knows about others.
+    pub trust: Arc<dyn Trust>,
+    /// What is allowed.
+    pub limits: Limits,
+}
+
+/// Why there is no endpoint. Nothing was started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// The address is in use, not ours, or of a family the system lacks. Try another one.
+    #[error("cannot listen for QUIC on {address}")]
+    Socket {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The limits make no sense, such as an idle time of centuries. Fix them.
+    #[error("the limits for QUIC are out of range")]
+    Limits,
+    /// TLS cannot work with this key. Give up.
+    #[error("TLS refuses the member key")]
+    Tls(#[source] rustls::Error),
+}
+
+/// Why a question has no answer, or a shipment no acknowledgement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AskError {
+    /// There is no connection; nothing was sent. See [`DialError`] for what to do.
+    #[error("no connection: {0}")]
+    Dial(#[from] DialError),
+    /// Our own message is longer than allowed; nothing was sent. Fix it.
+    #[error("the message is longer than {limit} bytes")]
+    TooLong {
+        /// The most bytes allowed.
+        limit: usize,
+    },
+    /// The answer is longer than the caller allowed. Give up on this question, or allow more.
+    #[error("the answer is longer than allowed")]
+    AnswerTooLong,
+    /// The member has too much to do and has not looked at it. Ask another member, or this one later.
+    #[error("the member has too much to do")]
+    Busy,
+    /// The member has no answer, or does not speak that kind of stream. Ask another member.
+    #[error("the member has no answer")]
+    Declined,
+    /// No answer before the deadline; the member may have acted on it. Ask another member.
+    #[error("no answer before the deadline")]
+    TimedOut,
+    /// The connection was lost; the member may have acted on it. Ask again or another member.
+    #[error("the connection was lost")]
+    Lost,
+}
+
+impl From<Broken> for AskError {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::TooLong => Self::AnswerTooLong,
+            Broken::Reset(Reset::Busy) => Self::Busy,
+            Broken::Reset(Reset::UnknownKind | Reset::Declined | Reset::TooLong) => Self::Declined,
+            Broken::Reset(Reset::Late) => Self::TimedOut,
+            Broken::Reset(Reset::Cancelled) | Broken::Moved | Broken::Lost => Self::Lost,
+        }
+    }
+}
+
+/// Somebody has registered that kind already, or it is gossip's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("streams of kind {0} have an owner already")]
+pub struct KindTaken(pub u8);
+
+/// The endpoint. Dropping it closes every connection and ends its tasks; [`Quic::shutdown`] also waits for that.
+pub struct Quic {
+    shared: Arc<Shared>,
+}
+
+/// What arrives at the endpoint for gossip itself.
+pub struct Arrivals {
+    /// Questions; each waits for its [`Reply`].
+    pub asks: mpsc::Receiver<IncomingAsk>,
+    /// Messages.
+    pub ships: mpsc::Receiver<Shipment>,
+}
+
+/// What the endpoint's tasks share.
+pub(super) struct Shared {
+    pub(super) me: MemberId,
+    pub(super) key: PublicKey,
+    pub(super) mesh: MeshId,
+    pub(super) session: Session,
+    pub(super) trust: Arc<dyn Trust>,
+    pub(super) limits: Limits,
+    pub(super) local: SocketAddr,
+    pub(super) endpoint: Endpoint,
+    pub(super) pool: Arc<Pool>,
+    pub(super) counters: Counters,
+    pub(super) asks: mpsc::Sender<IncomingAsk>,
+    pub(super) ships: mpsc::Sender<Shipment>,
+    identity: Identity,
+    dialling: Arc<TransportConfig>,
+    handlers: Mutex<BTreeMap<u8, mpsc::Sender<MemberStream>>>,
+    /// How many links are served, retired ones included.
+    open: tokio::sync::watch::Sender<usize>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Quic {
+    /// Binds the endpoint and starts to accept. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`BindError`] says whether the address, the limits or the key are at fault.
+    pub fn bind(config: QuicConfig) -> Result<(Self, Arrivals), BindError> {
+        let QuicConfig {
+            address,
+            mesh,
+            session,
+            signer,
+            trust,
+            limits,
+        } = config;
+        let identity = Identity::new(Arc::clone(&signer));
+        let tls = identity.server_config().map_err(BindError::Tls)?;
+        let mut server = ServerConfig::with_crypto(Arc::new(tls));
+        server.transport_config(Arc::new(transport(&limits, 1)?));
+        // Before we have so much as looked at a newcomer; together a megabyte.
+        server
+            .max_incoming(256)
+            .incoming_buffer_size(UNPROVED_BYTES.into())
+            .incoming_buffer_size_total(1 << 20);
+        let mut endpoint = EndpointConfig::new(Arc::new(ResetKey::of(signer.as_ref())));
+        endpoint.cid_generator(|| Box::new(PlainConnectionIds));
+
+        let failed = |source| BindError::Socket { address, source };
+        let socket = socket::bind(address, KERNEL_BUFFER_BYTES).map_err(failed)?;
+        let endpoint = Endpoint::new(endpoint, Some(server), socket, Arc::new(TokioRuntime)).map_err(failed)?;
+        let local = endpoint.local_addr().map_err(failed)?;
+        let (asks, incoming_asks) = mpsc::channel(limits.max_waiting.max(1));
+        let (ships, incoming_ships) = mpsc::channel(limits.max_waiting.max(1));
+        let key = signer.public_key();
+        let me = MemberId::of(&key);
+        let shared = Arc::new(Shared {
+            me,
+            key,
+            mesh,
+            session,
+            trust,
+            local,
+            endpoint,
+            pool: Pool::new(me, limits.max_links),
+            counters: Counters::default(),
+            asks,
+            ships,
+            identity,
+            dialling: Arc::new(transport(&limits, 0)?),
+            handlers: Mutex::default(),
+            open: tokio::sync::watch::Sender::new(0),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            limits,
+        });
+        shared.spawn(accept(Arc::clone(&shared)));
+        Ok((
+            Self { shared },
+            Arrivals {
+                asks: incoming_asks,
+                ships: incoming_ships,
+            },
+        ))
+    }
+
+    /// Where the endpoint listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.shared.local
+    }
+
+    /// Asks `member` at `address`, connecting first if need be, and waits for the whole answer of at most `limit` bytes.
+    ///
+    /// A connection that was replaced meanwhile is followed to its successor, so the question may arrive twice: ask
+    /// only what may be asked twice. Dropping the future abandons the question; the member may have acted on it.
+    ///
+    /// # Errors
+    /// [`AskError`] by what the caller may do.
+    pub async fn ask(
+        &self,
+        member: MemberId,
+        address: SocketAddr,
+        request: Bytes,
+        limit: usize,
+        deadline: Duration,
+    ) -> Result<Bytes, AskError> {
+        check_length(&request, MAX_ASK_BYTES)?;
+        self.exchange(
+            member,
+            address,
+            What::Ask,
+            request,
+            limit.min(MAX_ANSWER_BYTES),
+            deadline,
+        )
+        .await
+    }
+
+    /// Ships `message` to `member` at `address`, connecting first if need be, and waits until it is in the member's
+    /// queue. It may arrive twice, as with [`Quic::ask`]; dropping the future leaves open whether it arrived.
+    ///
+    /// # Errors
+    /// [`AskError`] by what the caller may do.
+    pub async fn ship(
+        &self,
+        member: MemberId,
+        address: SocketAddr,
+        message: Bytes,
+        deadline: Duration,
+    ) -> Result<(), AskError> {
+        check_length(&message, MAX_SHIP_BYTES)?;
+        self.exchange(member, address, What::Ship, message, 0, deadline)
+            .await
+            .map(drop)
+    }
+
+    /// Opens a stream of a kind that `member` has registered, connecting first if need be. Nothing comes back for an
+    /// unknown kind but a reset ([`Reset::UnknownKind`]) of the stream. Dropping the future leaves nothing behind but
+    /// perhaps a connection.
+    ///
+    /// # Errors
+    /// [`AskError`] by what the caller may do; [`AskError::TimedOut`] also when the member has no stream to spare.
+    pub async fn open(
+        &self,
+        member: MemberId,
+        address: SocketAddr,
+        kind: u8,
+        deadline: Duration,
+    ) -> Result<MemberStream, AskError> {
+        let deadline = Instant::now() + deadline;
+        let mut may_follow = true;
+        loop {
+            let link = self.link_by(deadline, member, address).await?;
+            match timeout_at(deadline, stream::open(&link, kind))
+                .await
+                .map_err(|_| AskError::TimedOut)?
+            {
+                Err(Broken::Moved) if may_follow => may_follow = false,
+                stream => return Ok(stream?),
+            }
+        }
+    }
+
+    /// Takes streams of `kind` from now on, at most `queue` of them waiting; more are reset as busy. Dropping the
+    /// receiver gives the kind back.
+    ///
+    /// # Errors
+    /// [`KindTaken`] when somebody has it, or `kind` is below [`FIRST_FREE_KIND`].
+    pub fn register(&self, kind: u8, queue: usize) -> Result<mpsc::Receiver<MemberStream>, KindTaken> {
+        let mut handlers = self.shared.handlers();
+        if kind < FIRST_FREE_KIND || handlers.get(&kind).is_some_and(|handler| !handler.is_closed()) {
+            return Err(KindTaken(kind));
+        }
+        let (handler, streams) = mpsc::channel(queue.max(1));
+        handlers.insert(kind, handler);
+        Ok(streams)
+    }
+
+    /// Closes the connection with `member`, if there is one: because it is dead, or has just been banned.
+    pub fn disconnect(&self, member: &MemberId, reason: Close) {
+        if let Some(link) = self.shared.pool.link_to(member) {
+            self.shared.pool.forget(&link);
+            self.shared.refuse(&link.connection, reason);
+        }
+    }
+
+    /// How many connections are open, and news when that changes. One that is being replaced counts until it is closed.
+    pub fn connections(&self) -> tokio::sync::watch::Receiver<usize> {
+        self.shared.open.subscribe()
+    }
+
+    /// What the endpoint did so far.
+    pub fn counts(&self) -> QuicCounts {
+        let mut counts = self.shared.counters.read();
+        for link in self.shared.pool.links() {
+            let stats = link.connection.stats();
+            counts.sent_bytes += stats.udp_tx.bytes;
+            counts.received_bytes += stats.udp_rx.bytes;
+        }
+        counts
+    }
+
+    /// Closes every connection, tells the peers, and waits for all tasks to end, the telling at most until `deadline`
+    /// has passed. Questions under way fail. Dropping the future closes just the same but waits for nothing.
+    pub async fn shutdown(self, deadline: Duration) {
+        let shared = Arc::clone(&self.shared);
+        drop(self);
+        shared.tasks.wait().await;
+        // Whoever does not hear of it in time will find out by itself.
+        let _ = tokio::time::timeout(deadline, shared.endpoint.wait_idle()).await;
+    }
+
+    async fn exchange(
+        &self,
+        member: MemberId,
+        address: SocketAddr,
+        what: What,
+        message: Bytes,
+        limit: usize,
+        deadline: Duration,
+    ) -> Result<Bytes, AskError> {
+        let deadline = Instant::now() + deadline;
+        let mut may_follow = true;
+        loop {
+            let link = self.link_by(deadline, member, address).await?;
+            let heard = link.connection.stats().udp_rx.datagrams;
+            match timeout_at(deadline, stream::exchange(&link, what, message.clone(), limit)).await {
+                Ok(Err(Broken::Moved)) if may_follow => may_follow = false,
+                Ok(outcome) => return Ok(outcome?),
+                Err(_) => {
+                    // Not one packet in all that time: the next caller should not have to wait for this link again.
+                    if link.connection.stats().udp_rx.datagrams == heard {
+                        self.shared.pool.forget(&link);
+                        self.shared.refuse(&link.connection, Close::Silent);
+                    }
+                    return Err(AskError::TimedOut);
+                }
+            }
+        }
+    }
+
+    async fn link_by(&self, deadline: Instant, member: MemberId, address: SocketAddr) -> Result<Arc<Link>, DialError> {
+        timeout_at(deadline, self.shared.link_to(member, address))
+            .await
+            .unwrap_or(Err(DialError::NoAnswer))
+    }
+}
+
+#[cfg(test)]
+impl Quic {
+    pub(super) fn shared_for_tests(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(super) fn tasks_for_tests(&self) -> TaskTracker {
+        self.shared.tasks.clone()
+    }
+}
+
+impl Drop for Quic {
+    fn drop(&mut self) {
+        self.shared.pool.close();
+        self.shared.stop.cancel();
+        self.shared.tasks.close();
+        self.shared.endpoint.close(Close::Shutdown.code(), b"");
+    }
+}
+
+impl Shared {
+    /// Runs `task` until it is done or the endpoint goes.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            stop.run_until_cancelled_owned(task).await;
+        });
+    }
+
+    /// Serves a link that has been proved, and accounts for it when it ends.
+    pub(super) fn serve(self: &Arc<Self>, link: Arc<Link>) {
+        self.open.send_modify(|open| *open += 1);
+        // Made here and not in the task, which may be cancelled before it begins.
+        let served = Served {
+            shared: Arc::clone(self),
+            link,
+        };
+        self.spawn(async move { stream::serve(Arc::clone(&served.shared), Arc::clone(&served.link)).await });
+    }
+
+    /// Allows a proved peer what members may do.
+    pub(super) fn unlock(&self, connection: &Connection) {
+        connection.set_receive_window(LINK_WINDOW_BYTES.into());
+        connection.set_max_concurrent_bi_streams(STREAMS.into());
+    }
+
+    pub(super) fn refuse(&self, connection: &Connection, reason: Close) {
+        self.counters.closed(reason);
+        connection.close(reason.code(), b"");
+    }
+
+    pub(super) fn client_config(&self, expected: MemberId) -> Result<(quinn::ClientConfig, Answerer), rustls::Error> {
+        let (tls, answerer) = self.identity.client_config(expected)?;
+        let mut config = quinn::ClientConfig::new(Arc::new(tls));
+        config.transport_config(Arc::clone(&self.dialling));
+        Ok((config, answerer))
+    }
+
+    pub(super) fn handler(&self, kind: u8) -> Option<mpsc::Sender<MemberStream>> {
+        self.handlers().get(&kind).cloned()
+    }
+
+    fn handlers(&self) -> std::sync::MutexGuard<'_, BTreeMap<u8, mpsc::Sender<MemberStream>>> {
+        self.handlers
+            .lock()
+            .expect("nothing panics while it holds the handlers")
+    }
+}
+
+/// A link while it is served; says goodbye to it however that ends.
+struct Served {
+    shared: Arc<Shared>,
+    link: Arc<Link>,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.shared.pool.forget(&self.link);
+        self.shared.counters.keep(&self.link.connection.stats());
+        self.shared.open.send_modify(|open| *open -= 1);
+    }
+}
+
+fn check_length(message: &Bytes, limit: usize) -> Result<(), AskError> {
+    if message.len() > limit {
+        Err(AskError::TooLong { limit })
+    } else {
+        Ok(())
+    }
+}
+
+/// What a peer may do before it is proved; `streams` is how many it may open to prove itself.
+fn transport(limits: &Limits, streams: u32) -> Result<TransportConfig, BindError> {
+    let idle = IdleTimeout::try_from(limits.idle).map_err(|_| BindError::Limits)?;
+    let mut config = TransportConfig::default();
+    config
+        .max_idle_timeout(Some(idle))
+        .keep_alive_interval(limits.keep_alive)
+        .initial_rtt(limits.initial_rtt)
+        .max_concurrent_bidi_streams(streams.into())
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .receive_window(UNPROVED_BYTES.into())
+        .stream_receive_window(STREAM_WINDOW_BYTES.into())
+        .crypto_buffer_size(UNPROVED_BYTES as usize)
+        .datagram_receive_buffer_size(None);
+    match limits.congestion {
+        Congestion::Bbr => config.congestion_controller_factory(Arc::new(BbrConfig::default())),
+        Congestion::Cubic => config.congestion_controller_factory(Arc::new(CubicConfig::default())),
+    };
+    Ok(config)
+}

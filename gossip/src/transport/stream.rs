@@ -1,0 +1,333 @@
+//! Streams of a proved link: a kind byte, then whatever that kind means.
+//!
+//! Two kinds are gossip's own. An *ask* is a bounded question with a bounded answer; a *ship* is a bounded message that
+//! its receiver acknowledges, once it is in the queue, by finishing the stream. Everything else belongs to whoever
+//! registered the kind (see [`super::quic::Quic::register`]).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use quinn::{ReadError, RecvStream, SendStream, WriteError};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::close::{Close, Reset};
+use super::link::{InUse, Link};
+use super::quic::Shared;
+use super::socket;
+use crate::id::MemberId;
+
+/// The most bytes of a question.
+pub const MAX_ASK_BYTES: usize = 64 << 10;
+
+/// The most bytes of an answer; an asker may allow less.
+pub const MAX_ANSWER_BYTES: usize = 8 << 20;
+
+/// The most bytes of a shipped message.
+pub const MAX_SHIP_BYTES: usize = 256 << 10;
+
+/// Kinds below this are gossip's own.
+pub const FIRST_FREE_KIND: u8 = 16;
+
+const ASK: u8 = 1;
+const SHIP: u8 = 2;
+
+/// How long a peer may take to send what it opened a stream for, and we to find an answer, and the peer to take it.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A stream of a registered kind, positioned after its kind byte. The link counts as busy while this lives, so keep it
+/// whole. Both halves behave as quinn's: a dropped `send` finishes the stream, so reset it to say that it is cut short.
+pub struct MemberStream {
+    /// Who is at the other end, proved.
+    pub member: MemberId,
+    /// Where that member is.
+    pub address: SocketAddr,
+    /// What we say.
+    pub send: SendStream,
+    /// What the member says.
+    pub receive: RecvStream,
+    _link: InUse,
+}
+
+/// A question from a proved member.
+#[derive(Debug)]
+pub struct IncomingAsk {
+    /// Who asks.
+    pub from: MemberId,
+    /// Where that member is.
+    pub address: SocketAddr,
+    /// The question, at most [`MAX_ASK_BYTES`].
+    pub request: Bytes,
+    /// Where the answer goes.
+    pub reply: Reply,
+}
+
+/// The right to answer one question. Dropped unused, it tells the asker that there is no answer.
+#[derive(Debug)]
+pub struct Reply(oneshot::Sender<Bytes>);
+
+/// A message that a proved member shipped. Its sender has been told that it arrived.
+#[derive(Debug)]
+pub struct Shipment {
+    /// Who shipped it.
+    pub from: MemberId,
+    /// Where that member is.
+    pub address: SocketAddr,
+    /// The message, at most [`MAX_SHIP_BYTES`].
+    pub message: Bytes,
+}
+
+impl Reply {
+    /// Sends the answer on its way; it goes out as fast as the asker takes it, and no further once the asker gave up.
+    /// One longer than [`MAX_ANSWER_BYTES`] becomes a refusal.
+    pub fn send(self, answer: Bytes) {
+        if answer.len() <= MAX_ANSWER_BYTES {
+            // The asker may have gone; then nobody misses the answer.
+            let _ = self.0.send(answer);
+        }
+    }
+}
+
+/// How a stream ended other than well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Broken {
+    /// The other end abandoned it.
+    Reset(Reset),
+    /// The other end sent more than it may.
+    TooLong,
+    /// The other end replaced or gave up the connection, and may not have seen the stream.
+    Moved,
+    /// The connection was lost.
+    Lost,
+}
+
+impl From<WriteError> for Broken {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Stopped(code) => Self::Reset(Reset::from_code(code)),
+            WriteError::ConnectionLost(error) => Self::of(&error),
+            _ => Self::Lost,
+        }
+    }
+}
+
+impl From<ReadError> for Broken {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Reset(code) => Self::Reset(Reset::from_code(code)),
+            ReadError::ConnectionLost(error) => Self::of(&error),
+            _ => Self::Lost,
+        }
+    }
+}
+
+impl Broken {
+    pub(super) fn of(error: &quinn::ConnectionError) -> Self {
+        match error {
+            quinn::ConnectionError::ApplicationClosed(close) => match Close::from_code(close.error_code) {
+                Some(Close::Replaced | Close::Idle | Close::Silent | Close::Busy) => Self::Moved,
+                _ => Self::Lost,
+            },
+            // The member's process is a new one that knows nothing of the connection.
+            quinn::ConnectionError::Reset => Self::Moved,
+            _ => Self::Lost,
+        }
+    }
+}
+
+/// One message out, one back, on a stream of its own. Dropping the future abandons the stream and tells the peer.
+pub(super) async fn exchange(link: &Arc<Link>, what: What, message: Bytes, limit: usize) -> Result<Bytes, Broken> {
+    let busy = link.occupy();
+    let (mut send, mut receive) = link.connection.open_bi().await.map_err(|error| Broken::of(&error))?;
+    let kind = match what {
+        What::Ask => ASK,
+        What::Ship => SHIP,
+    };
+    if let Err(broken) = send_whole(&mut send, &mut [Bytes::copy_from_slice(&[kind]), message]).await {
+        // A peer that has no use for the message stops it, and says why on its own half.
+        return match broken {
+            Broken::Reset(_) => Err(read_whole(&mut receive, 0).await.err().unwrap_or(broken)),
+            _ => Err(broken),
+        };
+    }
+    let answer = read_whole(&mut receive, limit).await;
+    drop(busy);
+    answer
+}
+
+/// What an exchange of gossip's own is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    Ask,
+    Ship,
+}
+
+/// A stream of another kind to the member at the other end of `link`.
+pub(super) async fn open(link: &Arc<Link>, kind: u8) -> Result<MemberStream, Broken> {
+    let busy = link.occupy();
+    let (mut send, receive) = link.connection.open_bi().await.map_err(|error| Broken::of(&error))?;
+    send.write_all(&[kind]).await?;
+    Ok(MemberStream::new(busy, send, receive))
+}
+
+impl MemberStream {
+    fn new(link: InUse, send: SendStream, receive: RecvStream) -> Self {
+        let member = link.link().member;
+        let address = socket::canonical(link.link().connection.remote_address());
+        Self {
+            member,
+            address,
+            send,
+            receive,
+            _link: link,
+        }
+    }
+}
+
+/// Serves the streams that the member at the other end opens, until the link is closed.
+pub(super) async fn serve(shared: Arc<Shared>, link: Arc<Link>) {
+    let outlived = link.outlived();
+    tokio::pin!(outlived);
+    loop {
+        tokio::select! {
+            stream = link.connection.accept_bi() => match stream {
+                Ok((send, receive)) => shared.spawn(serve_one(Arc::clone(&shared), link.occupy(), send, receive)),
+                Err(_) => break,
+            },
+            () = &mut outlived => {
+                shared.counters.closed(Close::Replaced);
+                link.close(Close::Replaced);
+                break;
+            }
+        }
+    }
+}
+
+async fn serve_one(shared: Arc<Shared>, busy: InUse, mut send: SendStream, mut receive: RecvStream) {
+    let mut kind = [0];
+    let served = match timeout(PATIENCE, receive.read_exact(&mut kind)).await {
+        Err(_) => Err(Reset::Late),
+        Ok(Err(_)) => Err(Reset::Cancelled),
+        Ok(Ok(())) => match kind[0] {
+            ASK => answer(&shared, &busy, &mut send, &mut receive).await,
+            SHIP => take(&shared, &busy, &mut send, &mut receive).await,
+            kind => return hand_on(&shared, kind, MemberStream::new(busy, send, receive)),
+        },
+    };
+    match served {
+        Ok(()) => shared.counters.served.count(),
+        Err(reason) => abandon(&shared, reason, &mut send, &mut receive),
+    }
+}
+
+/// Both calls fail only for a stream that has ended already.
+fn abandon(shared: &Shared, reason: Reset, send: &mut SendStream, receive: &mut RecvStream) {
+    shared.counters.reset(reason);
+    let _ = receive.stop(reason.code());
+    let _ = send.reset(reason.code());
+}
+
+fn hand_on(shared: &Shared, kind: u8, stream: MemberStream) {
+    let handed = match shared.handler(kind) {
+        Some(handler) => handler.try_send(stream),
+        None => Err(TrySendError::Closed(stream)),
+    };
+    let (reason, mut stream) = match handed {
+        Ok(()) => return shared.counters.served.count(),
+        Err(TrySendError::Full(stream)) => (Reset::Busy, stream),
+        Err(TrySendError::Closed(stream)) => (Reset::UnknownKind, stream),
+    };
+    abandon(shared, reason, &mut stream.send, &mut stream.receive);
+}
+
+async fn answer(shared: &Shared, busy: &InUse, send: &mut SendStream, receive: &mut RecvStream) -> Result<(), Reset> {
+    let request = read_in_time(receive, MAX_ASK_BYTES).await?;
+    let (reply, answer) = oneshot::channel();
+    let link = busy.link();
+    let address = socket::canonical(link.connection.remote_address());
+    let ask = IncomingAsk {
+        from: link.member,
+        address,
+        request,
+        reply: Reply(reply),
+    };
+    shared.asks.try_send(ask).map_err(|_| Reset::Busy)?;
+    let answer = tokio::select! {
+        answer = answer => answer.map_err(|_| Reset::Declined)?,
+        _ = send.stopped() => return Err(Reset::Cancelled),
+        () = tokio::time::sleep(PATIENCE) => return Err(Reset::Late),
+    };
+    send_in_time(send, answer).await
+}
+
+async fn take(shared: &Shared, busy: &InUse, send: &mut SendStream, receive: &mut RecvStream) -> Result<(), Reset> {
+    let message = read_in_time(receive, MAX_SHIP_BYTES).await?;
+    let link = busy.link();
+    let address = socket::canonical(link.connection.remote_address());
+    shared
+        .ships
+        .try_send(Shipment {
+            from: link.member,
+            address,
+            message,
+        })
+        .map_err(|_| Reset::Busy)?;
+    send_in_time(send, Bytes::new()).await
+}
+
+async fn read_in_time(receive: &mut RecvStream, limit: usize) -> Result<Bytes, Reset> {
+    match timeout(PATIENCE, read_whole(receive, limit)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(Broken::TooLong)) => Err(Reset::TooLong),
+        Ok(Err(_)) => Err(Reset::Cancelled),
+        Err(_) => Err(Reset::Late),
+    }
+}
+
+async fn send_in_time(send: &mut SendStream, message: Bytes) -> Result<(), Reset> {
+    match timeout(PATIENCE, send_whole(send, &mut [message])).await {
+        Ok(sent) => sent.map_err(|_| Reset::Cancelled),
+        Err(_) => Err(Reset::Late),
+    }
+}
+
+/// Reads to the end of the stream. In order and into memory of our own: pieces read out of order would each keep the
+/// whole packet that brought them, and a peer that sends single bytes could have us hold a thousand times the limit.
+async fn read_whole(receive: &mut RecvStream, limit: usize) -> Result<Bytes, Broken> {
+    let mut bytes = Vec::new();
+    while let Some(piece) = receive.read_chunk(usize::MAX, true).await? {
+        if bytes.len() + piece.bytes.len() > limit {
+            // Fails only for a stream that has ended already.
+            let _ = receive.stop(Reset::TooLong.code());
+            return Err(Broken::TooLong);
+        }
+        bytes.extend_from_slice(&piece.bytes);
+    }
+    Ok(bytes.into())
+}
+
+/// Sends `parts` and ends the stream; if that is cut short, resets it, because a stream that is merely dropped ends
+/// as if it were complete.
+async fn send_whole(send: &mut SendStream, parts: &mut [Bytes]) -> Result<(), Broken> {
+    let mut unfinished = Unfinished(Some(send));
+    if let Some(send) = &mut unfinished.0 {
+        send.write_all_chunks(parts).await?;
+        send.finish().map_err(|_| Broken::Lost)?;
+    }
+    unfinished.0 = None;
+    Ok(())
+}
+
+struct Unfinished<'a>(Option<&'a mut SendStream>);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if let Some(send) = &mut self.0 {
+            // Fails only for a stream that has ended already.
+            let _ = send.reset(Reset::Cancelled.code());
+        }
+    }
+}
