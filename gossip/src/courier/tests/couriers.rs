@@ -89,6 +89,20 @@ async fn one_exchange_brings_whatever_was_missed() {
     assert!(nodes.values().all(|node| node.learnt.is_empty()));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn couriers_repair_on_several_threads_and_real_time_as_well() {
+    let mut nodes = nodes(20);
+    put(&nodes[&member(9)], &record(5, 2, 0));
+    for (asker, answerer) in [(0, 9), (1, 9), (2, 0), (3, 1)] {
+        nodes[&member(asker)].courier.exchange_with(member(answerer));
+        carry_all(&mut nodes).await;
+        put(&nodes[&member(asker)], &record(5, 2, 0));
+    }
+    for asker in 0..4 {
+        assert_eq!(nodes[&member(asker)].learnt.len(), 1, "member {asker}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_one_who_answers_learns_too() {
     let mut nodes = nodes(3);
