@@ -69,7 +69,7 @@ pub struct Limits {
     pub waiting_messages: usize,
     /// Bytes of the messages that wait.
     pub waiting_bytes: usize,
-    /// The least time between two questions of one member; it spends 2 ms of ours with each.
+    /// The least time between two questions of one member; at 1,000 members it spends 1 ms of ours with each.
     pub gap: Duration,
 }
 

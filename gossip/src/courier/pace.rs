@@ -12,7 +12,7 @@ use crate::moment::Moment;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PaceConfig {
     /// How long news usually takes to reach everyone. Views that differ for less are not worth an exchange. Too short
-    /// pays 44 KB (at 1,000 members) for what the next datagram would have brought; too long leaves a hole open.
+    /// pays 38 KB (at 1,000 members) for what the next datagram would have brought; too long leaves a hole open.
     pub spread: Duration,
     /// The least time between two exchanges of ours; stretched by up to half at random, so that members that lack the
     /// same do not ask at the same time.
