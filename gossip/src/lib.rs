@@ -2,6 +2,7 @@
 //! replicated records, catalog, resolver. A pure core under a thin runtime.
 
 pub mod alive;
+pub mod blob;
 pub mod config;
 pub mod courier;
 pub mod detect;
@@ -13,6 +14,7 @@ pub mod moment;
 pub mod order;
 pub mod packet;
 pub mod protocol;
+pub mod pull;
 pub mod record;
 pub mod records;
 pub mod reject;
