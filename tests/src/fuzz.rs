@@ -4,10 +4,12 @@
 //! A body must come back from any bytes whatsoever, and checks what a decoder promises: what it accepts is within
 //! bounds, and is the same thing when it is encoded and read again.
 
+mod conversation;
 mod courier;
 mod damage;
 mod disk;
 mod envelope;
+mod packet;
 mod signed;
 mod text;
 
@@ -29,6 +31,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "alive", body: signed::alive, corpus: signed::alive_corpus },
     Target { name: "courier_guard", body: courier::guard, corpus: courier::corpus },
     Target { name: "order", body: signed::order, corpus: signed::order_corpus },
+    Target { name: "packet", body: packet::read, corpus: packet::corpus },
+    Target { name: "protocol", body: conversation::talk, corpus: conversation::corpus },
     Target { name: "record", body: signed::record, corpus: signed::record_corpus },
     Target { name: "refusal", body: envelope::refusal, corpus: envelope::refusal_corpus },
     Target { name: "seal_open", body: envelope::open, corpus: envelope::open_corpus },

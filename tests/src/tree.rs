@@ -14,9 +14,9 @@ pub struct SourceFile {
 
 impl SourceFile {
     /// The part before the test module, which the rules for product code apply to. By convention (see CONTRIBUTING)
-    /// tests come last; files below a `tests` folder are nothing but tests.
+    /// tests come last; files below a `tests` folder, or called so, are nothing but tests.
     pub fn product(&self) -> &str {
-        if self.path.split('/').any(|part| part == "tests" || part == "tests.rs") {
+        if self.path.split('/').any(|part| part == "tests" || part.ends_with("tests.rs")) {
             return "";
         }
         match self.text.find("#[cfg(test)]\nmod ") {

@@ -1,8 +1,11 @@
 //! Every decoder against damaged input, for a few seconds, on a stable compiler. The fuzzer proper is in `tests/fuzz`.
+//!
+//! `FUZZ_SECONDS=60` gives every decoder a minute instead.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeSet;
+use std::env;
 use std::fs;
 use std::panic::catch_unwind;
 use std::time::{Duration, Instant};
@@ -10,18 +13,17 @@ use std::time::{Duration, Instant};
 use mesh_tests::fuzz::{Dice, TARGETS, Target, damaged};
 use mesh_tests::tree;
 
-/// Inputs for each decoder, or fewer if [`TIME`] is up before.
-const INPUTS: u64 = 20_000;
-
-/// The most time for one decoder. A slow machine tries fewer inputs; it always tries the same ones first.
-const TIME: Duration = Duration::from_millis(1500);
+/// Inputs for each decoder, and the most time for one. A slow machine tries fewer; it always tries the same ones first.
+const BRIEFLY: (u64, Duration) = (20_000, Duration::from_millis(1500));
 
 fn attack(target: &Target) {
+    let asked = env::var("FUZZ_SECONDS").ok().map(|seconds| Duration::from_secs(seconds.parse().unwrap()));
+    let (inputs, time) = asked.map_or(BRIEFLY, |time| (u64::MAX, time));
     let corpus = (target.corpus)();
     assert!(!corpus.is_empty(), "{} has no genuine input", target.name);
     corpus.iter().for_each(|genuine| (target.body)(genuine));
     let started = Instant::now();
-    let seeds = (0..INPUTS).take_while(|_| started.elapsed() < TIME);
+    let seeds = (0..inputs).take_while(|_| started.elapsed() < time);
     let tried = seeds
         .map(|seed| {
             let input = damaged(&corpus, &mut Dice::seeded(seed));
