@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::courier::pace::PaceConfig;
+use crate::pull::Pace;
 
 /// How much a member doubts itself before it doubts others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,6 +225,11 @@ impl Config {
     /// When the courier compares views.
     pub fn pace(&self) -> PaceConfig {
         PaceConfig { spread: self.exchange_after, least: self.exchange_after * 2, routine: self.exchange_period }
+    }
+
+    /// How eagerly what is missing is asked for.
+    pub fn pull(&self) -> Pace {
+        Pace { answer_within: self.ask_timeout, ..Pace::default() }
     }
 
     /// How often each member sends a rumour in a mesh of `members`.

@@ -22,7 +22,6 @@ mod obey;
 mod offer;
 mod repair;
 mod spread;
-mod stub;
 mod turn;
 
 use std::collections::BTreeMap;
@@ -33,6 +32,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use crate::alive::{Address, Alive, AliveBody, KeyLife, Life, Presence, ProtocolRange};
+use crate::blob::{BLOBS_BYTES, Blobs};
 use crate::config::{BadConfig, Config};
 use crate::courier::pace::Pace;
 use crate::detect::{Awareness, Inquiry};
@@ -41,6 +41,7 @@ use crate::id::{Generation, Incarnation, MemberId, MeshId, Session};
 use crate::moment::Moment;
 use crate::order::OrderBook;
 use crate::packet::{Message, Reader};
+use crate::pull::Pull;
 use crate::record::Record;
 use crate::records::{Bounds, Own};
 use crate::reject::Reject;
@@ -51,7 +52,6 @@ use crate::timer::Timer;
 
 use inquire::Relay;
 use join::Seeking;
-use stub::{Blobs, Pull};
 use turn::Turn;
 
 /// The protocol versions that this code speaks.
@@ -113,10 +113,14 @@ pub struct Protocol {
     bounds: Bounds,
     own: Own,
     blobs: Blobs,
+    /// Whose records name the blobs that we lack.
+    blob_owners: BTreeMap<[u8; 32], MemberId>,
+    /// Members of whom something large was announced that is not here yet, up to which version.
+    heralded: BTreeMap<MemberId, u64>,
     pull: Pull,
     pace: Pace,
-    /// How many exchanges have not brought a view like ours.
-    unequal_exchanges: u8,
+    /// How many exchanges in a row have not brought a view like ours.
+    fruitless_exchanges: u8,
     orders: OrderBook,
     seeking: Seeking,
     next_epoch: u32,
@@ -174,10 +178,12 @@ impl Protocol {
             forgotten: BTreeMap::new(),
             bounds: start.bounds,
             own,
-            blobs: Blobs::default(),
-            pull: Pull::default(),
+            blobs: Blobs::new(BLOBS_BYTES),
+            blob_owners: BTreeMap::new(),
+            heralded: BTreeMap::new(),
+            pull: Pull::new(start.config.pull()),
             pace,
-            unequal_exchanges: 0,
+            fruitless_exchanges: 0,
             orders: OrderBook::new(),
             seeking: Seeking::new(start.remembered),
             next_epoch: 0,

@@ -11,6 +11,7 @@ use crate::detect::Purpose;
 use crate::effects::{ForCourier, Notice, Standing};
 use crate::id::MemberId;
 use crate::packet::{Message, Rumour, Writer};
+use crate::pull::Urgency;
 use crate::reject::Reject;
 use crate::roster::{Member, Proof, State};
 use crate::rumour::Subject;
@@ -77,7 +78,8 @@ impl Protocol {
             Some(Ordering::Greater) => self.renew(alive, via, turn),
             Some(Ordering::Less | Ordering::Equal) => return,
         }
-        self.compare_records(id, teller, turn);
+        let urgency = if via == Via::Rumour { Urgency::MayComeByItself } else { Urgency::Now };
+        self.compare_records(id, teller, urgency, turn);
     }
 
     fn admit_newcomer(&mut self, alive: &Arc<Alive>, via: Via, turn: &mut Turn<'_>) {
@@ -114,8 +116,8 @@ impl Protocol {
             let before = member.standing();
             let life = (member.alive.life().generation, member.alive.life().session);
             let restarted = life != (alive.life().generation, alive.life().session);
+            let void = if restarted { member.records.take() } else { None };
             if restarted {
-                member.records = None;
                 member.round_trip = None;
             }
             member.alive = alive.clone();
@@ -123,15 +125,15 @@ impl Protocol {
             if via == Via::Answer {
                 member.proof = Proof::Answered;
             }
-            (before, restarted)
+            (before, restarted, void)
         });
-        let Some((before, restarted)) = changed else { return };
+        let Some((before, restarted, void)) = changed else { return };
         if let Some(nonce) = self.accused.remove(&id) {
             self.close_inquiry(nonce);
         }
         self.rumours.forget(&Subject::Accused(id));
         if restarted {
-            self.pull.satisfied(id);
+            self.void_records(id, void.as_deref());
             turn.notice(Notice::RecordsVoid(id));
         }
         self.drop_void_records(id, turn);
@@ -209,11 +211,11 @@ impl Protocol {
         if let Some(nonce) = self.accused.remove(&id) {
             self.close_inquiry(nonce);
         }
-        if self.roster.remove(&id).is_some() {
+        if let Some(member) = self.roster.remove(&id) {
             self.rumours.forget(&Subject::Alive(id));
             self.rumours.forget(&Subject::Accused(id));
             self.rumours.forget(&Subject::Holding(id));
-            self.pull.satisfied(id);
+            self.void_records(id, member.records.as_deref());
             turn.courier(ForCourier::Remove(id));
             turn.notice(Notice::Forgotten(id));
         }

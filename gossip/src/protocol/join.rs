@@ -50,8 +50,6 @@ pub(super) struct Seeking {
     state: Settling,
     since: Moment,
     said_alone: bool,
-    /// The member whose first answer is to complete our view.
-    through: Option<MemberId>,
     reunion: (Moment, u8),
 }
 
@@ -76,7 +74,6 @@ impl Seeking {
             state: Settling::Alone,
             since: Moment::ZERO,
             said_alone: false,
-            through: None,
             reunion: (Moment::ZERO, REUNION_ROUNDS),
         }
     }
@@ -215,7 +212,6 @@ impl Protocol {
         }
         if self.seeking.state == Settling::Alone {
             self.seeking.state = Settling::Welcomed;
-            self.seeking.through = Some(id);
             self.pull_members(id, turn);
         } else if stranger {
             self.pull_members(id, turn);
@@ -223,14 +219,14 @@ impl Protocol {
     }
 
     /// A member's whole list of members has arrived, or cannot be had.
-    pub(super) fn members_pulled(&mut self, from: MemberId, turn: &mut Turn<'_>) {
-        if self.seeking.state == Settling::Welcomed && self.seeking.through == Some(from) {
+    pub(super) fn members_pulled(&mut self, turn: &mut Turn<'_>) {
+        if self.seeking.state == Settling::Welcomed {
             self.settle(turn);
         }
     }
 
-    pub(super) fn members_not_pulled(&mut self, from: MemberId, turn: &mut Turn<'_>) {
-        if self.seeking.state == Settling::Welcomed && self.seeking.through == Some(from) {
+    pub(super) fn members_not_pulled(&mut self, turn: &mut Turn<'_>) {
+        if self.seeking.state == Settling::Welcomed {
             self.seeking.state = Settling::Alone;
             self.seek_now(turn);
         }

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::blob::NamedBy;
 use crate::effects::{Effects, Notice};
 use crate::id::MemberId;
 use crate::moment::Moment;
 use crate::packet::{Holding, MAX_BODY, RUMOUR_OVERHEAD, Rumour};
+use crate::pull::Urgency;
 use crate::record::{Key, Record, RecordError, TooLarge, Value};
 use crate::records::{Accepted, Held, SetError};
 use crate::reject::Reject;
@@ -27,13 +29,16 @@ impl Protocol {
     pub fn set(&mut self, now: Moment, key: Key, value: Bytes, out: &mut Effects) -> Result<(), SetError> {
         let blob = value.clone();
         let value = Value::of(value).map_err(|TooLarge { .. }| SetError::TooLarge)?;
-        let is_blob = matches!(value, Value::Blob { .. });
+        let named = value.clone();
         let replaced = self.own.get(&key).map(|record| record.value().clone());
         let changed = self.own.set(key, value, &*self.signer)?;
-        if is_blob {
-            self.blobs.keep(blob);
+        if !changed.is_empty() {
+            self.name_blob(&named, NamedBy::Us);
+            if let Value::Blob { hash, .. } = named {
+                self.blobs.insert(hash, blob).map_err(|_| SetError::TooLarge)?;
+            }
+            self.unname_blob(replaced.as_ref(), NamedBy::Us);
         }
-        self.release_blob(replaced.filter(|_| !changed.is_empty()));
         self.offer(now, changed, out);
         Ok(())
     }
@@ -42,7 +47,7 @@ impl Protocol {
     pub fn remove(&mut self, now: Moment, key: Key, out: &mut Effects) {
         let replaced = self.own.get(&key).map(|record| record.value().clone());
         let changed = self.own.remove(key, &*self.signer);
-        self.release_blob(replaced);
+        self.unname_blob(replaced.as_ref(), NamedBy::Us);
         self.offer(now, changed, out);
     }
 
@@ -71,7 +76,7 @@ impl Protocol {
         }
     }
 
-    fn tell_holding(&mut self, member: MemberId, version: u64, turn: &mut Turn<'_>) {
+    pub(super) fn tell_holding(&mut self, member: MemberId, version: u64, turn: &mut Turn<'_>) {
         let rumour = Rumour::Holding(Holding { member, version });
         self.tell(Subject::Holding(member), &rumour, turn);
     }
@@ -121,13 +126,14 @@ impl Protocol {
         });
         let Some((accepted, missing)) = accepted else { return false };
         if !missing {
-            self.pull.satisfied(id);
+            self.pull.satisfied_records(id);
         }
         match accepted {
             Accepted::Newer { replaced } => {
-                self.release_blob(replaced.map(|replaced| replaced.value().clone()));
+                self.name_blob(record.value(), NamedBy::Others);
+                self.unname_blob(replaced.as_ref().map(|replaced| replaced.value()), NamedBy::Others);
                 if let Value::Blob { hash, .. } = record.value()
-                    && self.blobs.get(hash).is_none()
+                    && self.blobs.is_missing(hash)
                 {
                     self.lack_blob(*hash, teller, id, turn);
                 }
@@ -147,7 +153,7 @@ impl Protocol {
     }
 
     /// Takes note of the summary in a member's newest alive record, and asks for what is missing.
-    pub(super) fn compare_records(&mut self, id: MemberId, teller: MemberId, turn: &mut Turn<'_>) {
+    pub(super) fn compare_records(&mut self, id: MemberId, teller: MemberId, urgency: Urgency, turn: &mut Turn<'_>) {
         let missing = self.roster.update(&id, |member| {
             let summary = member.alive.body().summary;
             match &mut member.records {
@@ -165,7 +171,7 @@ impl Protocol {
             }
         });
         if missing == Some(true) {
-            self.lack_records(id, teller, turn);
+            self.lack_records(id, teller, urgency, turn);
         }
         self.drop_void_records(id, turn);
     }
@@ -175,31 +181,39 @@ impl Protocol {
         let held = |member: &mut crate::roster::Member| member.records.as_mut().map(|held| held.drop_void());
         let dropped = self.roster.update(&id, held).flatten().unwrap_or_default();
         for record in &dropped {
-            self.release_blob(Some(record.value().clone()));
+            self.unname_blob(Some(record.value()), NamedBy::Others);
         }
         if !dropped.is_empty() {
             turn.notice(Notice::RecordsDropped { member: id, dropped });
         }
     }
 
-    fn release_blob(&mut self, value: Option<Value>) {
+    fn name_blob(&mut self, value: &Value, by: NamedBy) {
+        if let Value::Blob { hash, .. } = value {
+            self.blobs.name(*hash, by);
+        }
+    }
+
+    fn unname_blob(&mut self, value: Option<&Value>, by: NamedBy) {
         if let Some(Value::Blob { hash, .. }) = value {
-            self.blobs.release(&hash);
+            self.blobs.unname(*hash, by);
+            if !self.blobs.is_missing(hash) {
+                self.pull.satisfied_blob(*hash);
+                self.blob_owners.remove(hash);
+            }
+        }
+    }
+
+    /// All records of a member are void.
+    pub(super) fn void_records(&mut self, id: MemberId, held: Option<&Held>) {
+        self.pull.satisfied_records(id);
+        for record in held.into_iter().flat_map(Held::iter) {
+            self.unname_blob(Some(record.value()), NamedBy::Others);
         }
     }
 
     /// Somebody holds what does not fit datagrams.
     pub(super) fn hear_holding(&mut self, holding: Holding, teller: MemberId, turn: &mut Turn<'_>) {
-        let Some(member) = self.roster.get(&holding.member) else { return };
-        let settled = member.records.as_ref().map_or(0, |held| held.settled());
-        if settled < holding.version {
-            self.lack_records_at(holding.member, teller, turn);
-        }
-        self.lack_blobs_of(holding.member, teller, turn);
-    }
-
-    /// Something large of a member's has arrived whole: from now on it can be had here too.
-    pub(super) fn hold_large(&mut self, id: MemberId, version: u64, turn: &mut Turn<'_>) {
-        self.tell_holding(id, version, turn);
+        self.lack_what_is_held(holding.member, holding.version, teller, turn);
     }
 }

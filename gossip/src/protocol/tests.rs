@@ -5,4 +5,5 @@
 mod bench;
 mod crash;
 mod join;
+mod news;
 mod rogue;

@@ -44,3 +44,18 @@ fn a_member_that_finds_nobody_says_so_and_goes_on_trying() {
     bench.run(Duration::from_secs(7));
     assert!(bench.members[1].is_joined());
 }
+
+#[test]
+fn a_restart_supersedes_the_old_self_everywhere() {
+    let mut bench = Bench::joined(6);
+    bench.silent.insert(5);
+    let new = bench.add(start(5, &Config::lan(), 2), Some(0));
+    // The new process answers at the old one's address.
+    bench.run_until(Duration::from_millis(500), |bench| bench.members[new].roster().live() >= 5);
+    bench.run(Duration::from_secs(3));
+    for at in 0..5 {
+        let known = bench.members[at].roster().get(&bench.id(new)).map(|member| member.alive.life().generation.0);
+        assert_eq!(known, Some(2));
+        assert_eq!(bench.members[at].roster().len(), 5, "one member, not two");
+    }
+}
