@@ -12,6 +12,7 @@ pub mod udp;
 
 mod accept;
 mod close;
+mod config;
 mod dial;
 mod link;
 mod pool;

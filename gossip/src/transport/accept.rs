@@ -33,28 +33,18 @@ struct Place {
 
 impl Door {
     pub(super) fn new(total: usize, per_source: usize) -> Arc<Self> {
-        Arc::new(Self {
-            total,
-            per_source,
-            inside: Mutex::default(),
-        })
+        Arc::new(Self { total, per_source, inside: Mutex::default() })
     }
 
     fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
         let source = source_of(address);
         let mut inside = self.lock();
-        let (all, of_source) = (
-            inside.values().sum::<usize>(),
-            inside.get(&source).copied().unwrap_or(0),
-        );
+        let (all, of_source) = (inside.values().sum::<usize>(), inside.get(&source).copied().unwrap_or(0));
         if all >= self.total || of_source >= self.per_source {
             return None;
         }
         inside.insert(source, of_source + 1);
-        Some(Place {
-            door: Arc::clone(self),
-            source,
-        })
+        Some(Place { door: Arc::clone(self), source })
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<IpAddr, usize>> {
@@ -118,10 +108,7 @@ async fn greet(shared: Arc<Shared>, incoming: Incoming, place: Place) {
         }
         Err(_) => return shared.counters.closed(Close::Late),
     };
-    match timeout_at(deadline, introduce(&shared, &connection))
-        .await
-        .unwrap_or(Err(Close::Late))
-    {
+    match timeout_at(deadline, introduce(&shared, &connection)).await.unwrap_or(Err(Close::Late)) {
         Ok(link) => {
             shared.counters.accepted.count();
             shared.serve(link);

@@ -79,14 +79,8 @@ pub enum Reset {
 
 impl Reset {
     /// Every reason, in the order of its code.
-    pub const ALL: [Self; 6] = [
-        Self::Cancelled,
-        Self::UnknownKind,
-        Self::Busy,
-        Self::TooLong,
-        Self::Late,
-        Self::Declined,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Cancelled, Self::UnknownKind, Self::Busy, Self::TooLong, Self::Late, Self::Declined];
 
     pub(super) fn code(self) -> VarInt {
         VarInt::from_u32(self as u32)

@@ -103,41 +103,32 @@ async fn reach(shared: &Arc<Shared>, member: MemberId, address: SocketAddr) -> R
     }
     let address = socket::for_socket(shared.local, address).ok_or(DialError::Unreachable)?;
     let (config, answerer) = shared.client_config(member).map_err(|_| DialError::OtherProtocol)?;
-    let connecting = shared
-        .endpoint
-        .connect_with(config, address, "mesh")
-        .map_err(|error| match error {
-            ConnectError::EndpointStopping => DialError::Closed,
-            _ => DialError::Unreachable,
-        })?;
+    let connecting = shared.endpoint.connect_with(config, address, "mesh").map_err(|error| match error {
+        ConnectError::EndpointStopping => DialError::Closed,
+        _ => DialError::Unreachable,
+    })?;
     let connection = connecting.await.map_err(|error| match answerer.get() {
         Some(found) if *found == shared.me => DialError::Myself,
         Some(&found) if found != member => DialError::WrongMember { found },
         _ => explain(&error),
     })?;
-    let link = introduce(shared, &connection, member)
-        .await
-        .map_err(|reason| match reason {
-            Ok(broken) => explain(&broken),
-            Err(refused) => {
-                shared.refuse(&connection, refused);
-                match refused {
-                    Close::OtherMesh => DialError::OtherMesh,
-                    Close::WrongKey => DialError::WrongKey,
-                    Close::Busy => DialError::Full,
-                    Close::Shutdown => DialError::Closed,
-                    _ => DialError::OtherProtocol,
-                }
+    let link = introduce(shared, &connection, member).await.map_err(|reason| match reason {
+        Ok(broken) => explain(&broken),
+        Err(refused) => {
+            shared.refuse(&connection, refused);
+            match refused {
+                Close::OtherMesh => DialError::OtherMesh,
+                Close::WrongKey => DialError::WrongKey,
+                Close::Busy => DialError::Full,
+                Close::Shutdown => DialError::Closed,
+                _ => DialError::OtherProtocol,
             }
-        })?;
+        }
+    })?;
     let used = shared.pool.admit(&link);
     if let Err(reason) = used {
         shared.refuse(&connection, reason);
-        return Err(if reason == Close::Busy {
-            DialError::Full
-        } else {
-            DialError::Closed
-        });
+        return Err(if reason == Close::Busy { DialError::Full } else { DialError::Closed });
     }
     shared.unlock(&connection);
     shared.serve(link);
@@ -158,14 +149,10 @@ async fn introduce(
         None => Err(Close::BadProof),
     };
     let (mut send, mut receive) = connection.open_bi().await.map_err(Ok)?;
-    send.write_all(&binding.prove(Role::Dialler, shared.session, key))
-        .await
-        .map_err(|_| lost(connection))?;
+    send.write_all(&binding.prove(Role::Dialler, shared.session, key)).await.map_err(|_| lost(connection))?;
     send.finish().map_err(|_| lost(connection))?;
     let proof = read_proof(&mut receive).await.map_err(|_| lost(connection))?;
-    let proved = binding
-        .verify(Role::Listener, &proof, &keys)
-        .map_err(|error| Err(refusal_of(error)))?;
+    let proved = binding.verify(Role::Listener, &proof, &keys).map_err(|error| Err(refusal_of(error)))?;
     Ok(Link::new(connection.clone(), member, proved.session, Role::Dialler))
 }
 
@@ -177,15 +164,8 @@ pub(super) fn bind(shared: &Shared, connection: &Connection, role: Role) -> Opti
         Role::Listener => (theirs, shared.key),
     };
     let mut exported = [0; 32];
-    connection
-        .export_keying_material(&mut exported, EXPORTER_LABEL, b"")
-        .ok()?;
-    Some(Binding {
-        mesh: shared.mesh,
-        dialler,
-        listener,
-        exported,
-    })
+    connection.export_keying_material(&mut exported, EXPORTER_LABEL, b"").ok()?;
+    Some(Binding { mesh: shared.mesh, dialler, listener, exported })
 }
 
 /// Nothing of a peer that sends more, or something else, than a proof.
@@ -199,9 +179,7 @@ pub(super) async fn read_proof(stream: &mut RecvStream) -> Result<[u8; PROOF_BYT
     let mut missing = PROOF_BYTES;
     while let Some(piece) = stream.read_chunk(usize::MAX, false).await.map_err(|_| NotAProof)? {
         let start = usize::try_from(piece.offset).map_err(|_| NotAProof)?;
-        let place = start
-            .checked_add(piece.bytes.len())
-            .and_then(|end| proof.get_mut(start..end));
+        let place = start.checked_add(piece.bytes.len()).and_then(|end| proof.get_mut(start..end));
         place.ok_or(NotAProof)?.copy_from_slice(&piece.bytes);
         // No byte comes twice: the stream keeps account of what it has handed out.
         missing = missing.checked_sub(piece.bytes.len()).ok_or(NotAProof)?;

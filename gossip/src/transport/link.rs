@@ -38,28 +38,13 @@ pub(super) struct InUse(Arc<Link>);
 
 impl Link {
     pub(super) fn new(connection: Connection, member: MemberId, session: Session, role: Role) -> Arc<Self> {
-        let usage = watch::Sender::new(Usage {
-            streams: 0,
-            last: Instant::now(),
-        });
-        Arc::new(Self {
-            connection,
-            member,
-            session,
-            role,
-            usage,
-            retired: CancellationToken::new(),
-        })
+        let usage = watch::Sender::new(Usage { streams: 0, last: Instant::now() });
+        Arc::new(Self { connection, member, session, role, usage, retired: CancellationToken::new() })
     }
 
     /// Counts a stream as under way until the guard is dropped.
     pub(super) fn occupy(self: &Arc<Self>) -> InUse {
-        self.usage.send_modify(|usage| {
-            *usage = Usage {
-                streams: usage.streams + 1,
-                last: Instant::now(),
-            }
-        });
+        self.usage.send_modify(|usage| *usage = Usage { streams: usage.streams + 1, last: Instant::now() });
         InUse(Arc::clone(self))
     }
 
@@ -101,11 +86,6 @@ impl InUse {
 
 impl Drop for InUse {
     fn drop(&mut self) {
-        self.0.usage.send_modify(|usage| {
-            *usage = Usage {
-                streams: usage.streams - 1,
-                last: Instant::now(),
-            }
-        });
+        self.0.usage.send_modify(|usage| *usage = Usage { streams: usage.streams - 1, last: Instant::now() });
     }
 }

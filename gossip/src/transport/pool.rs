@@ -48,11 +48,7 @@ pub(super) struct Landing {
 
 impl Pool {
     pub(super) fn new(me: MemberId, max_links: usize) -> Arc<Self> {
-        Arc::new(Self {
-            me,
-            max_links,
-            state: Mutex::default(),
-        })
+        Arc::new(Self { me, max_links, state: Mutex::default() })
     }
 
     /// The way to `member`.
@@ -75,14 +71,7 @@ impl Pool {
         let dial = watch::Sender::new(None);
         let outcome = dial.subscribe();
         state.dials.insert(member, dial);
-        Ok(Way::First(
-            Landing {
-                pool: Arc::clone(self),
-                member,
-                outcome: Err(DialError::NoAnswer),
-            },
-            outcome,
-        ))
+        Ok(Way::First(Landing { pool: Arc::clone(self), member, outcome: Err(DialError::NoAnswer) }, outcome))
     }
 
     /// Takes up a link that both ends have proved, and says which link to its member is used from now on: of one
@@ -114,11 +103,7 @@ impl Pool {
     /// Forgets `link` if it is the one in use.
     pub(super) fn forget(&self, link: &Arc<Link>) {
         let mut state = self.lock();
-        if state
-            .links
-            .get(&link.member)
-            .is_some_and(|held| Arc::ptr_eq(held, link))
-        {
+        if state.links.get(&link.member).is_some_and(|held| Arc::ptr_eq(held, link)) {
             state.links.remove(&link.member);
         }
     }
@@ -153,12 +138,8 @@ impl Pool {
 impl State {
     /// The link that has been idle longest, closed ones before all others.
     fn idlest(&self) -> Option<MemberId> {
-        let idle = self
-            .links
-            .values()
-            .filter(|link| !link.is_open() || link.usage().streams == 0);
-        idle.min_by_key(|link| (link.is_open(), link.usage().last))
-            .map(|link| link.member)
+        let idle = self.links.values().filter(|link| !link.is_open() || link.usage().streams == 0);
+        idle.min_by_key(|link| (link.is_open(), link.usage().last)).map(|link| link.member)
     }
 
     fn make_room(&mut self) -> Result<(), Close> {

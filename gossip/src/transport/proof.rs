@@ -10,6 +10,7 @@
 use blake3::Hasher;
 
 use crate::id::{MeshId, PublicKey, Session};
+use crate::keyring::MeshKey;
 
 /// Bytes of a proof on the wire: version, 4 of the mesh's id, 8 of the sender's session (little endian), 32 of MAC.
 pub const PROOF_BYTES: usize = 1 + 4 + 8 + 32;
@@ -18,9 +19,6 @@ pub const PROOF_BYTES: usize = 1 + 4 + 8 + 32;
 pub(super) const EXPORTER_LABEL: &[u8] = b"EXPORTER-mesh-proof-1";
 
 const VERSION: u8 = 1;
-
-/// A secret shared by all members of a mesh.
-pub type MeshKey = [u8; 32];
 
 /// Which end of a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +95,7 @@ impl Binding {
     }
 
     fn mac(&self, role: Role, session: Session, key: &MeshKey) -> blake3::Hash {
-        let mut mac = Hasher::new_keyed(&blake3::derive_key("mesh 2026 quic proof of the mesh key", key));
+        let mut mac = Hasher::new_keyed(&blake3::derive_key("mesh 2026 quic proof of the mesh key", key.as_bytes()));
         mac.update(&self.exported);
         mac.update(match role {
             Role::Dialler => b"d",
@@ -117,6 +115,8 @@ mod tests {
 
     use super::*;
 
+    const KEY: MeshKey = MeshKey::from_bytes([9; 32]);
+
     fn binding() -> Binding {
         Binding {
             mesh: MeshId::of("default"),
@@ -128,49 +128,31 @@ mod tests {
 
     #[test]
     fn a_proof_holds_for_one_connection_one_role_and_one_pair_only() {
-        let (key, session) = ([9; 32], Session(7));
+        let (key, session) = (KEY, Session(7));
         let proof = binding().prove(Role::Dialler, session, &key);
         assert_eq!(
-            binding().verify(Role::Dialler, &proof, &[[8; 32], key]),
+            binding().verify(Role::Dialler, &proof, &[MeshKey::from_bytes([8; 32]), key.clone()]),
             Ok(Proved { session, key: 1 })
         );
-        assert_eq!(
-            binding().verify(Role::Listener, &proof, &[key]),
-            Err(ProofError::WrongKey)
-        );
+        assert_eq!(binding().verify(Role::Listener, &proof, std::slice::from_ref(&key)), Err(ProofError::WrongKey));
         assert_eq!(binding().verify(Role::Dialler, &proof, &[]), Err(ProofError::WrongKey));
         let others = [
-            Binding {
-                exported: [4; 32],
-                ..binding()
-            },
-            Binding {
-                dialler: PublicKey([4; 32]),
-                ..binding()
-            },
-            Binding {
-                listener: PublicKey([4; 32]),
-                ..binding()
-            },
+            Binding { exported: [4; 32], ..binding() },
+            Binding { dialler: PublicKey([4; 32]), ..binding() },
+            Binding { listener: PublicKey([4; 32]), ..binding() },
         ];
         for other in others {
-            assert_eq!(other.verify(Role::Dialler, &proof, &[key]), Err(ProofError::WrongKey));
+            assert_eq!(other.verify(Role::Dialler, &proof, std::slice::from_ref(&key)), Err(ProofError::WrongKey));
         }
-        let elsewhere = Binding {
-            mesh: MeshId::of("elsewhere"),
-            ..binding()
-        };
-        assert_eq!(
-            elsewhere.verify(Role::Dialler, &proof, &[key]),
-            Err(ProofError::OtherMesh)
-        );
+        let elsewhere = Binding { mesh: MeshId::of("elsewhere"), ..binding() };
+        assert_eq!(elsewhere.verify(Role::Dialler, &proof, std::slice::from_ref(&key)), Err(ProofError::OtherMesh));
     }
 
     #[test]
     fn the_bytes_of_a_proof_are_pinned() {
         const GOLDEN: &str =
             "010e8bbbac0807060504030201ce6ef5039fe19502106b3f8b4323cf3875f23ca21ce1dea555f508de4b884379";
-        let proof = binding().prove(Role::Listener, Session(0x0102_0304_0506_0708), &[9; 32]);
+        let proof = binding().prove(Role::Listener, Session(0x0102_0304_0506_0708), &KEY);
         let hex: String = proof.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, GOLDEN);
     }
@@ -178,10 +160,10 @@ mod tests {
     proptest! {
         #[test]
         fn no_other_bytes_are_a_proof(at in 0..PROOF_BYTES, flip in 1u8.., noise in any::<[u8; PROOF_BYTES]>()) {
-            let mut proof = binding().prove(Role::Dialler, Session(7), &[9; 32]);
-            prop_assert!(binding().verify(Role::Dialler, &noise, &[[9; 32]]).is_err());
+            let mut proof = binding().prove(Role::Dialler, Session(7), &KEY);
+            prop_assert!(binding().verify(Role::Dialler, &noise, &[KEY]).is_err());
             proof[at] ^= flip;
-            prop_assert!(binding().verify(Role::Dialler, &proof, &[[9; 32]]).is_err());
+            prop_assert!(binding().verify(Role::Dialler, &proof, &[KEY]).is_err());
             prop_assert_eq!(proof.len(), PROOF_BYTES);
         }
     }

@@ -5,26 +5,25 @@
 //! default: over links of 1–20 ms with 1 % loss it moves megabytes in half the time of Cubic (`examples/quic_cost`).
 
 use std::collections::BTreeMap;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use quinn::congestion::{BbrConfig, CubicConfig};
-use quinn::{Connection, Endpoint, EndpointConfig, IdleTimeout, ServerConfig, TokioRuntime, TransportConfig, VarInt};
+use quinn::{Connection, Endpoint, EndpointConfig, ServerConfig, TokioRuntime, TransportConfig};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use super::close::{Close, Reset};
+pub use super::config::{BindError, Congestion, Limits, PacketSize, QuicConfig, Trust};
 pub use super::counters::QuicCounts;
 pub use super::dial::DialError;
-pub use super::proof::MeshKey;
 pub use super::stream::{IncomingAsk, MemberStream, Reply, Shipment};
 
 use super::accept::accept;
+use super::config::{KERNEL_BUFFER_BYTES, LINK_WINDOW_BYTES, STREAMS, UNPROVED_BYTES, transport};
 use super::counters::Counters;
 use super::link::Link;
 use super::pool::Pool;
@@ -33,121 +32,6 @@ use super::socket;
 use super::stream::{self, Broken, FIRST_FREE_KIND, MAX_ANSWER_BYTES, MAX_ASK_BYTES, MAX_SHIP_BYTES, What};
 use super::tls::{Answerer, Identity};
 use crate::id::{MemberId, MeshId, PublicKey, Session};
-use crate::signature::Signer;
-
-/// Kernel buffer asked for each way.
-const KERNEL_BUFFER_BYTES: usize = 4 << 20;
-
-/// What an unproved client may have on the way to us, in its handshake and on its one stream each.
-const UNPROVED_BYTES: u32 = 4 << 10;
-
-/// What a member may have on the way to us on one stream; at 40 ms this allows 25 MB/s.
-const STREAM_WINDOW_BYTES: u32 = 1 << 20;
-
-/// The same for a whole connection; bounds what a rogue member can have us hold.
-const LINK_WINDOW_BYTES: u32 = 2 << 20;
-
-/// How many streams a member may have open to us.
-const STREAMS: u32 = 64;
-
-/// What the endpoint asks about others. The answers may change at any time and count from the next question on.
-pub trait Trust: Send + Sync {
-    /// The keys that prove membership, the one to prove ourselves with first.
-    fn mesh_keys(&self) -> Vec<MeshKey>;
-
-    /// Whether connections with this member are refused. Asked once its key is known; see [`Quic::disconnect`] for
-    /// connections that exist.
-    fn is_banned(&self, member: &MemberId) -> bool;
-
-    /// Whether somebody at `address` may connect without first showing that it receives there, which costs it a round
-    /// trip. A forged sender address costs us little (QUIC sends at most three times what it got), so "a member lives
-    /// there" is a good answer.
-    fn is_known(&self, address: SocketAddr) -> bool;
-}
-
-/// How a sender finds out how fast it may go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Congestion {
-    /// By measuring rate and round trip; loses little to random loss.
-    Bbr,
-    /// By loss; the choice for links where losing packets means being too fast.
-    Cubic,
-}
-
-/// What the endpoint allows itself and others. [`Limits::default`] fits a LAN and a WAN.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// How long a handshake and both proofs may take together. Default 3 s.
-    pub handshake_deadline: Duration,
-    /// After how long without a packet a connection is given up. Default 30 s, as in RFC 9308.
-    pub idle: Duration,
-    /// How often an idle connection is pinged so that it does not end; `None`, the default, lets it.
-    pub keep_alive: Option<Duration>,
-    /// The round trip assumed before one was measured; a lost first packet costs about three of it. Default 40 ms.
-    pub initial_rtt: Duration,
-    /// How the sending rate is found. Default BBR.
-    pub congestion: Congestion,
-    /// The most connections; the longest idle one makes room. Default 1,024.
-    pub max_links: usize,
-    /// The most clients that have not proved themselves, 8 KB each. Default 256.
-    pub max_unproved: usize,
-    /// The most of them from one IPv4 address or IPv6 /64. Default 64.
-    pub max_unproved_per_source: usize,
-    /// The most questions, and the most shipments, that wait for this node's attention. Default 64 each.
-    pub max_waiting: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            handshake_deadline: Duration::from_secs(3),
-            idle: Duration::from_secs(30),
-            keep_alive: None,
-            initial_rtt: Duration::from_millis(40),
-            congestion: Congestion::Bbr,
-            max_links: 1_024,
-            max_unproved: 256,
-            max_unproved_per_source: 64,
-            max_waiting: 64,
-        }
-    }
-}
-
-/// Who a node is on QUIC, and where.
-pub struct QuicConfig {
-    /// Where to listen; port 0 takes a free one, `[::]` takes IPv4 as well where the system can.
-    pub address: SocketAddr,
-    /// The mesh to talk in.
-    pub mesh: MeshId,
-    /// This process, as in its alive record.
-    pub session: Session,
-    /// Signs with the member's key.
-    pub signer: Arc<dyn Signer>,
-    /// Knows about others.
-    pub trust: Arc<dyn Trust>,
-    /// What is allowed.
-    pub limits: Limits,
-}
-
-/// Why there is no endpoint. Nothing was started.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BindError {
-    /// The address is in use, not ours, or of a family the system lacks. Try another one.
-    #[error("cannot listen for QUIC on {address}")]
-    Socket {
-        /// The address asked for.
-        address: SocketAddr,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// The limits make no sense, such as an idle time of centuries. Fix them.
-    #[error("the limits for QUIC are out of range")]
-    Limits,
-    /// TLS cannot work with this key. Give up.
-    #[error("TLS refuses the member key")]
-    Tls(#[source] rustls::Error),
-}
 
 /// Why a question has no answer, or a shipment no acknowledgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -238,23 +122,13 @@ impl Quic {
     /// # Errors
     /// [`BindError`] says whether the address, the limits or the key are at fault.
     pub fn bind(config: QuicConfig) -> Result<(Self, Arrivals), BindError> {
-        let QuicConfig {
-            address,
-            mesh,
-            session,
-            signer,
-            trust,
-            limits,
-        } = config;
+        let QuicConfig { address, mesh, session, signer, trust, limits } = config;
         let identity = Identity::new(Arc::clone(&signer));
         let tls = identity.server_config().map_err(BindError::Tls)?;
         let mut server = ServerConfig::with_crypto(Arc::new(tls));
         server.transport_config(Arc::new(transport(&limits, 1)?));
         // Before we have so much as looked at a newcomer; together a megabyte.
-        server
-            .max_incoming(256)
-            .incoming_buffer_size(UNPROVED_BYTES.into())
-            .incoming_buffer_size_total(1 << 20);
+        server.max_incoming(256).incoming_buffer_size(UNPROVED_BYTES.into()).incoming_buffer_size_total(1 << 20);
         let mut endpoint = EndpointConfig::new(Arc::new(ResetKey::of(signer.as_ref())));
         endpoint.cid_generator(|| Box::new(PlainConnectionIds));
 
@@ -287,13 +161,7 @@ impl Quic {
             limits,
         });
         shared.spawn(accept(Arc::clone(&shared)));
-        Ok((
-            Self { shared },
-            Arrivals {
-                asks: incoming_asks,
-                ships: incoming_ships,
-            },
-        ))
+        Ok((Self { shared }, Arrivals { asks: incoming_asks, ships: incoming_ships }))
     }
 
     /// Where the endpoint listens.
@@ -317,15 +185,7 @@ impl Quic {
         deadline: Duration,
     ) -> Result<Bytes, AskError> {
         check_length(&request, MAX_ASK_BYTES)?;
-        self.exchange(
-            member,
-            address,
-            What::Ask,
-            request,
-            limit.min(MAX_ANSWER_BYTES),
-            deadline,
-        )
-        .await
+        self.exchange(member, address, What::Ask, request, limit.min(MAX_ANSWER_BYTES), deadline).await
     }
 
     /// Ships `message` to `member` at `address`, connecting first if need be, and waits until it is in the member's
@@ -341,9 +201,7 @@ impl Quic {
         deadline: Duration,
     ) -> Result<(), AskError> {
         check_length(&message, MAX_SHIP_BYTES)?;
-        self.exchange(member, address, What::Ship, message, 0, deadline)
-            .await
-            .map(drop)
+        self.exchange(member, address, What::Ship, message, 0, deadline).await.map(drop)
     }
 
     /// Opens a stream of a kind that `member` has registered, connecting first if need be. Nothing comes back for an
@@ -363,10 +221,7 @@ impl Quic {
         let mut may_follow = true;
         loop {
             let link = self.link_by(deadline, member, address).await?;
-            match timeout_at(deadline, stream::open(&link, kind))
-                .await
-                .map_err(|_| AskError::TimedOut)?
-            {
+            match timeout_at(deadline, stream::open(&link, kind)).await.map_err(|_| AskError::TimedOut)? {
                 Err(Broken::Moved) if may_follow => may_follow = false,
                 stream => return Ok(stream?),
             }
@@ -452,9 +307,7 @@ impl Quic {
     }
 
     async fn link_by(&self, deadline: Instant, member: MemberId, address: SocketAddr) -> Result<Arc<Link>, DialError> {
-        timeout_at(deadline, self.shared.link_to(member, address))
-            .await
-            .unwrap_or(Err(DialError::NoAnswer))
+        timeout_at(deadline, self.shared.link_to(member, address)).await.unwrap_or(Err(DialError::NoAnswer))
     }
 }
 
@@ -491,10 +344,7 @@ impl Shared {
     pub(super) fn serve(self: &Arc<Self>, link: Arc<Link>) {
         self.open.send_modify(|open| *open += 1);
         // Made here and not in the task, which may be cancelled before it begins.
-        let served = Served {
-            shared: Arc::clone(self),
-            link,
-        };
+        let served = Served { shared: Arc::clone(self), link };
         self.spawn(async move { stream::serve(Arc::clone(&served.shared), Arc::clone(&served.link)).await });
     }
 
@@ -521,9 +371,7 @@ impl Shared {
     }
 
     fn handlers(&self) -> std::sync::MutexGuard<'_, BTreeMap<u8, mpsc::Sender<MemberStream>>> {
-        self.handlers
-            .lock()
-            .expect("nothing panics while it holds the handlers")
+        self.handlers.lock().expect("nothing panics while it holds the handlers")
     }
 }
 
@@ -542,30 +390,5 @@ impl Drop for Served {
 }
 
 fn check_length(message: &Bytes, limit: usize) -> Result<(), AskError> {
-    if message.len() > limit {
-        Err(AskError::TooLong { limit })
-    } else {
-        Ok(())
-    }
-}
-
-/// What a peer may do before it is proved; `streams` is how many it may open to prove itself.
-fn transport(limits: &Limits, streams: u32) -> Result<TransportConfig, BindError> {
-    let idle = IdleTimeout::try_from(limits.idle).map_err(|_| BindError::Limits)?;
-    let mut config = TransportConfig::default();
-    config
-        .max_idle_timeout(Some(idle))
-        .keep_alive_interval(limits.keep_alive)
-        .initial_rtt(limits.initial_rtt)
-        .max_concurrent_bidi_streams(streams.into())
-        .max_concurrent_uni_streams(VarInt::from_u32(0))
-        .receive_window(UNPROVED_BYTES.into())
-        .stream_receive_window(STREAM_WINDOW_BYTES.into())
-        .crypto_buffer_size(UNPROVED_BYTES as usize)
-        .datagram_receive_buffer_size(None);
-    match limits.congestion {
-        Congestion::Bbr => config.congestion_controller_factory(Arc::new(BbrConfig::default())),
-        Congestion::Cubic => config.congestion_controller_factory(Arc::new(CubicConfig::default())),
-    };
-    Ok(config)
+    if message.len() > limit { Err(AskError::TooLong { limit }) } else { Ok(()) }
 }

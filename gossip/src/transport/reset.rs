@@ -16,10 +16,7 @@ pub(super) struct ResetKey([u8; 32]);
 
 impl ResetKey {
     pub(super) fn of(signer: &dyn Signer) -> Self {
-        Self(blake3::derive_key(
-            "mesh 2026 quic reset key",
-            &signer.sign(b"mesh quic reset key 1").0,
-        ))
+        Self(blake3::derive_key("mesh 2026 quic reset key", &signer.sign(b"mesh quic reset key 1").0))
     }
 }
 

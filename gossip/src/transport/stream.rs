@@ -177,13 +177,7 @@ impl MemberStream {
     fn new(link: InUse, send: SendStream, receive: RecvStream) -> Self {
         let member = link.link().member;
         let address = socket::canonical(link.link().connection.remote_address());
-        Self {
-            member,
-            address,
-            send,
-            receive,
-            _link: link,
-        }
+        Self { member, address, send, receive, _link: link }
     }
 }
 
@@ -248,12 +242,7 @@ async fn answer(shared: &Shared, busy: &InUse, send: &mut SendStream, receive: &
     let (reply, answer) = oneshot::channel();
     let link = busy.link();
     let address = socket::canonical(link.connection.remote_address());
-    let ask = IncomingAsk {
-        from: link.member,
-        address,
-        request,
-        reply: Reply(reply),
-    };
+    let ask = IncomingAsk { from: link.member, address, request, reply: Reply(reply) };
     shared.asks.try_send(ask).map_err(|_| Reset::Busy)?;
     let answer = tokio::select! {
         answer = answer => answer.map_err(|_| Reset::Declined)?,
@@ -267,14 +256,7 @@ async fn take(shared: &Shared, busy: &InUse, send: &mut SendStream, receive: &mu
     let message = read_in_time(receive, MAX_SHIP_BYTES).await?;
     let link = busy.link();
     let address = socket::canonical(link.connection.remote_address());
-    shared
-        .ships
-        .try_send(Shipment {
-            from: link.member,
-            address,
-            message,
-        })
-        .map_err(|_| Reset::Busy)?;
+    shared.ships.try_send(Shipment { from: link.member, address, message }).map_err(|_| Reset::Busy)?;
     send_in_time(send, Bytes::new()).await
 }
 

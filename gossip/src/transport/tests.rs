@@ -14,9 +14,9 @@ use bytes::Bytes;
 use ed25519_dalek::{Signer as _, SigningKey};
 use tokio::sync::watch;
 
-use super::proof::MeshKey;
 use super::quic::{Arrivals, AskError, Limits, Quic, QuicConfig, Trust};
 use crate::id::{MemberId, MeshId, PublicKey, Session};
+use crate::keyring::MeshKey;
 use crate::signature::{Signature, Signer};
 
 pub(super) const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -48,13 +48,13 @@ pub(super) fn id_of(seed: u8) -> MemberId {
 
 #[derive(Default)]
 pub(super) struct TestTrust {
-    pub(super) keys: Mutex<Vec<MeshKey>>,
+    pub(super) keys: Mutex<Vec<[u8; 32]>>,
     pub(super) banned: Mutex<BTreeSet<MemberId>>,
 }
 
 impl Trust for TestTrust {
     fn mesh_keys(&self) -> Vec<MeshKey> {
-        self.keys.lock().unwrap().clone()
+        self.keys.lock().unwrap().iter().copied().map(MeshKey::from_bytes).collect()
     }
 
     fn is_banned(&self, member: &MemberId) -> bool {
@@ -79,7 +79,7 @@ pub(super) struct Recipe {
     pub(super) seed: u8,
     pub(super) session: u64,
     pub(super) mesh: &'static str,
-    pub(super) keys: Vec<MeshKey>,
+    pub(super) keys: Vec<[u8; 32]>,
     pub(super) limits: Limits,
     pub(super) address: SocketAddr,
 }
@@ -87,21 +87,11 @@ pub(super) struct Recipe {
 impl Recipe {
     pub(super) fn of(seed: u8) -> Self {
         let (session, mesh, keys) = (seed.into(), "default", vec![[1; 32]]);
-        Self {
-            seed,
-            session,
-            mesh,
-            keys,
-            limits: Limits::default(),
-            address: LOOPBACK,
-        }
+        Self { seed, session, mesh, keys, limits: Limits::default(), address: LOOPBACK }
     }
 
     pub(super) fn start(self) -> Node {
-        let trust = Arc::new(TestTrust {
-            keys: Mutex::new(self.keys),
-            ..TestTrust::default()
-        });
+        let trust = Arc::new(TestTrust { keys: Mutex::new(self.keys), ..TestTrust::default() });
         let config = QuicConfig {
             address: self.address,
             mesh: MeshId::of(self.mesh),
@@ -112,13 +102,7 @@ impl Recipe {
         };
         let (quic, arrivals) = Quic::bind(config).unwrap();
         let address = quic.local_addr();
-        Node {
-            quic: Arc::new(quic),
-            arrivals,
-            trust,
-            id: id_of(self.seed),
-            address,
-        }
+        Node { quic: Arc::new(quic), arrivals, trust, id: id_of(self.seed), address }
     }
 }
 
@@ -135,15 +119,7 @@ impl Node {
     }
 
     pub(super) async fn ask(&self, other: &Self, text: &'static str) -> Result<Bytes, AskError> {
-        self.quic
-            .ask(
-                other.id,
-                other.address,
-                Bytes::from_static(text.as_bytes()),
-                1_000,
-                SOON,
-            )
-            .await
+        self.quic.ask(other.id, other.address, Bytes::from_static(text.as_bytes()), 1_000, SOON).await
     }
 
     pub(super) async fn has_connections(&self, count: usize) {

@@ -43,10 +43,7 @@ impl Identity {
         let mut spki = SPKI_PREFIX.to_vec();
         spki.extend_from_slice(&signer.public_key().0);
         let certified = CertifiedKey::new(vec![CertificateDer::from(spki.clone())], Arc::new(Key { signer, spki }));
-        Self {
-            provider: Arc::new(rustls::crypto::ring::default_provider()),
-            certified: Arc::new(certified),
-        }
+        Self { provider: Arc::new(rustls::crypto::ring::default_provider()), certified: Arc::new(certified) }
     }
 
     /// What a listener needs. Without tickets and session storage there is nothing to resume, so that every connection
@@ -55,9 +52,7 @@ impl Identity {
         let mut config = rustls::ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .with_client_cert_verifier(Arc::new(AnyMember))
-            .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(Arc::clone(
-                &self.certified,
-            ))));
+            .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(Arc::clone(&self.certified))));
         config.alpn_protocols = vec![ALPN.to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
@@ -68,17 +63,12 @@ impl Identity {
     /// What a dial of `expected` needs; who really answered is to be found in the second part afterwards.
     pub(super) fn client_config(&self, expected: MemberId) -> Result<(QuicClientConfig, Answerer), Error> {
         let answerer = Answerer::default();
-        let verifier = ThisMember {
-            expected,
-            answerer: Arc::clone(&answerer),
-        };
+        let verifier = ThisMember { expected, answerer: Arc::clone(&answerer) };
         let mut config = rustls::ClientConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(Arc::clone(
-                &self.certified,
-            ))));
+            .with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(Arc::clone(&self.certified))));
         config.alpn_protocols = vec![ALPN.to_vec()];
         config.resumption = Resumption::disabled();
         config.enable_sni = false;
@@ -89,19 +79,13 @@ impl Identity {
 
 /// The key that the other end of a finished handshake showed; `None` is a handshake of somebody else's making.
 pub(super) fn peer_key(connection: &quinn::Connection) -> Option<PublicKey> {
-    let identity = connection
-        .peer_identity()?
-        .downcast::<Vec<CertificateDer<'static>>>()
-        .ok()?;
+    let identity = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
     key_of(identity.first()?).ok()
 }
 
 fn key_of(certificate: &CertificateDer<'_>) -> Result<PublicKey, Error> {
-    let key = certificate
-        .strip_prefix(&SPKI_PREFIX)
-        .and_then(|key| key.try_into().ok());
-    key.map(PublicKey)
-        .ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))
+    let key = certificate.strip_prefix(&SPKI_PREFIX).and_then(|key| key.try_into().ok());
+    key.map(PublicKey).ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))
 }
 
 /// A member's key as rustls wants it; the private half stays with the signer.
@@ -118,13 +102,8 @@ impl fmt::Debug for Key {
 
 impl rustls::sign::SigningKey for Key {
     fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn rustls::sign::Signer>> {
-        let key = Self {
-            signer: Arc::clone(&self.signer),
-            spki: Vec::new(),
-        };
-        offered
-            .contains(&SignatureScheme::ED25519)
-            .then(|| Box::new(key) as Box<dyn rustls::sign::Signer>)
+        let key = Self { signer: Arc::clone(&self.signer), spki: Vec::new() };
+        offered.contains(&SignatureScheme::ED25519).then(|| Box::new(key) as Box<dyn rustls::sign::Signer>)
     }
 
     fn public_key(&self) -> Option<SubjectPublicKeyInfoDer<'_>> {
@@ -183,13 +162,9 @@ impl ServerCertVerifier for ThisMember {
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let found = *self
-            .answerer
-            .get_or_init(|| MemberId::of(&key_of(end_entity).unwrap_or(PublicKey([0; 32]))));
+        let found = *self.answerer.get_or_init(|| MemberId::of(&key_of(end_entity).unwrap_or(PublicKey([0; 32]))));
         if found != self.expected {
-            return Err(Error::InvalidCertificate(
-                CertificateError::ApplicationVerificationFailure,
-            ));
+            return Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure));
         }
         Ok(ServerCertVerified::assertion())
     }

@@ -93,12 +93,7 @@ impl Datagrams {
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let socket = UdpSocket::from_std(socket::bind(address, KERNEL_BUFFER_BYTES)?)?;
         let local = socket.local_addr()?;
-        Ok(Self {
-            socket,
-            local,
-            counts: Counts::default(),
-            log: LogPace::default(),
-        })
+        Ok(Self { socket, local, counts: Counts::default(), log: LogPace::default() })
     }
 
     /// Where the socket is bound.
@@ -108,11 +103,7 @@ impl Datagrams {
 
     /// Sends `datagram` to `to` if that can be done at once, and counts it as dropped otherwise. Never waits.
     pub fn send(&self, to: SocketAddr, datagram: &[u8]) {
-        debug_assert!(
-            datagram.len() <= MAX_DATAGRAM_BYTES,
-            "a gossip datagram of {} bytes",
-            datagram.len()
-        );
+        debug_assert!(datagram.len() <= MAX_DATAGRAM_BYTES, "a gossip datagram of {} bytes", datagram.len());
         let Some(address) = socket::for_socket(self.local, to) else {
             add(&self.counts.dropped_unreachable, 1);
             return;
@@ -120,10 +111,7 @@ impl Datagrams {
         // Past tokio's readiness, which knows nothing of a fresh socket yet and would drop the first datagrams.
         let raw = SockRef::from(&self.socket);
         let mut outcome = raw.send_to(datagram, &address.into());
-        if outcome
-            .as_ref()
-            .is_err_and(|error| is_about_an_earlier_datagram(error.kind()))
-        {
+        if outcome.as_ref().is_err_and(|error| is_about_an_earlier_datagram(error.kind())) {
             // The kernel reported somebody else's failure in place of sending; it does so once.
             add(&self.counts.late_errors, 1);
             outcome = raw.send_to(datagram, &address.into());
@@ -197,10 +185,7 @@ impl Datagrams {
         }
         add(&self.counts.received, 1);
         add(&self.counts.received_bytes, length as u64);
-        Received::Datagram {
-            from,
-            bytes: &buffer[..length],
-        }
+        Received::Datagram { from, bytes: &buffer[..length] }
     }
 
     fn skip(&self, error: &io::Error) {
@@ -212,10 +197,7 @@ impl Datagrams {
 }
 
 fn is_about_an_earlier_datagram(kind: ErrorKind) -> bool {
-    matches!(
-        kind,
-        ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset | ErrorKind::Interrupted
-    )
+    matches!(kind, ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset | ErrorKind::Interrupted)
 }
 
 fn is_about_one_destination(error: &io::Error) -> bool {
@@ -226,10 +208,7 @@ fn is_about_one_destination(error: &io::Error) -> bool {
         () => 40,
     };
     is_about_an_earlier_datagram(error.kind())
-        || matches!(
-            error.kind(),
-            ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::NetworkDown
-        )
+        || matches!(error.kind(), ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::NetworkDown)
         || error.raw_os_error() == Some(MESSAGE_TOO_LONG)
 }
 
@@ -246,10 +225,7 @@ struct LogPace {
 
 impl Default for LogPace {
     fn default() -> Self {
-        Self {
-            since: Instant::now(),
-            next_millis: AtomicU64::new(0),
-        }
+        Self { since: Instant::now(), next_millis: AtomicU64::new(0) }
     }
 }
 
@@ -258,11 +234,7 @@ impl LogPace {
         let now = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
         let next = self.next_millis.load(Ordering::Relaxed);
         let then = now.saturating_add(LOG_EVERY.as_millis() as u64);
-        now >= next
-            && self
-                .next_millis
-                .compare_exchange(next, then, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok()
+        now >= next && self.next_millis.compare_exchange(next, then, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }
 
@@ -282,13 +254,7 @@ mod tests {
         here.send(there.local_addr(), b"hello");
         let mut buffer = [0; RECEIVE_BUFFER_BYTES];
         let received = there.receive(&mut buffer).await.unwrap();
-        assert_eq!(
-            received,
-            Received::Datagram {
-                from: here.local_addr(),
-                bytes: b"hello"
-            }
-        );
+        assert_eq!(received, Received::Datagram { from: here.local_addr(), bytes: b"hello" });
         assert_eq!((here.counts().sent, there.counts().received_bytes), (1, 5));
     }
 
@@ -316,39 +282,25 @@ mod tests {
         };
         let four = Datagrams::bind(LOOPBACK).unwrap();
         let mut buffer = [0; RECEIVE_BUFFER_BYTES];
-        four.send(
-            SocketAddr::new(Ipv4Addr::LOCALHOST.into(), both.local_addr().port()),
-            b"ping",
-        );
-        let Received::Datagram { from, .. } = both.receive(&mut buffer).await.unwrap() else {
-            panic!("oversized")
-        };
+        four.send(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), both.local_addr().port()), b"ping");
+        let Received::Datagram { from, .. } = both.receive(&mut buffer).await.unwrap() else { panic!("oversized") };
         assert_eq!(from, four.local_addr());
         both.send(from, b"pong");
-        assert!(matches!(
-            four.receive(&mut buffer).await.unwrap(),
-            Received::Datagram { bytes: b"pong", .. }
-        ));
+        assert!(matches!(four.receive(&mut buffer).await.unwrap(), Received::Datagram { bytes: b"pong", .. }));
     }
 
     #[tokio::test]
     async fn what_cannot_be_reached_is_counted_and_the_socket_lives_on() {
         let here = Datagrams::bind(LOOPBACK).unwrap();
         here.send(SocketAddr::new(Ipv6Addr::LOCALHOST.into(), 9), b"wrong family");
-        here.send(
-            SocketAddr::new(Ipv4Addr::new(192, 0, 2, 1).into(), 9),
-            b"not from loopback",
-        );
+        here.send(SocketAddr::new(Ipv4Addr::new(192, 0, 2, 1).into(), 9), b"not from loopback");
         let gone = Datagrams::bind(LOOPBACK).unwrap().local_addr();
         for _ in 0..10 {
             here.send(gone, b"nobody there");
         }
         here.send(here.local_addr(), b"myself");
         let mut buffer = [0; RECEIVE_BUFFER_BYTES];
-        assert!(matches!(
-            here.receive(&mut buffer).await.unwrap(),
-            Received::Datagram { bytes: b"myself", .. }
-        ));
+        assert!(matches!(here.receive(&mut buffer).await.unwrap(), Received::Datagram { bytes: b"myself", .. }));
         assert_eq!(here.try_receive(&mut buffer).unwrap(), None);
         assert!(here.counts().dropped_unreachable >= 1);
     }

@@ -13,17 +13,13 @@ use crate::transport::tls::Identity;
 fn stranger(seed: u8, to: &Node) -> (Endpoint, quinn::Connecting) {
     let endpoint = Endpoint::client(LOOPBACK).unwrap();
     let (tls, _) = Identity::new(TestSigner::seeded(seed)).client_config(to.id).unwrap();
-    let connecting = endpoint
-        .connect_with(quinn::ClientConfig::new(std::sync::Arc::new(tls)), to.address, "mesh")
-        .unwrap();
+    let connecting =
+        endpoint.connect_with(quinn::ClientConfig::new(std::sync::Arc::new(tls)), to.address, "mesh").unwrap();
     (endpoint, connecting)
 }
 
 async fn reason(connection: &Connection) -> Option<Close> {
-    match tokio::time::timeout(SOON, connection.closed())
-        .await
-        .expect("closed in time")
-    {
+    match tokio::time::timeout(SOON, connection.closed()).await.expect("closed in time") {
         ConnectionError::ApplicationClosed(close) => Close::from_code(close.error_code),
         other => panic!("{other}"),
     }
@@ -52,24 +48,14 @@ async fn an_unproved_client_parks_at_most_4_kb_on_one_stream() {
     assert!(accepted <= 4_096, "{accepted} bytes");
     assert_eq!(reason(&client).await, Some(Close::BadProof));
     let sent = client.stats().udp_tx.bytes;
-    assert!(
-        sent < 12_000,
-        "{sent} bytes on the wire, handshake and acknowledgements included"
-    );
+    assert!(sent < 12_000, "{sent} bytes on the wire, handshake and acknowledgements included");
     assert_eq!(b.quic.counts().accepted, 0);
 }
 
 #[tokio::test]
 async fn garbage_short_long_empty_or_none_is_not_a_proof() {
-    let limits = Limits {
-        handshake_deadline: Duration::from_millis(300),
-        ..Limits::default()
-    };
-    let b = Recipe {
-        limits,
-        ..Recipe::of(2)
-    }
-    .start();
+    let limits = Limits { handshake_deadline: Duration::from_millis(300), ..Limits::default() };
+    let b = Recipe { limits, ..Recipe::of(2) }.start();
     for length in [0, 1, PROOF_BYTES - 1, PROOF_BYTES + 1, 4_096] {
         let (_endpoint, connecting) = stranger(9, &b);
         let client = connecting.await.unwrap();
@@ -94,16 +80,9 @@ async fn garbage_short_long_empty_or_none_is_not_a_proof() {
 
 #[tokio::test]
 async fn the_unproved_are_few_and_the_proved_get_through_again_when_they_are_gone() {
-    let limits = Limits {
-        handshake_deadline: Duration::from_millis(500),
-        max_unproved_per_source: 3,
-        ..Limits::default()
-    };
-    let mut b = Recipe {
-        limits,
-        ..Recipe::of(2)
-    }
-    .start();
+    let limits =
+        Limits { handshake_deadline: Duration::from_millis(500), max_unproved_per_source: 3, ..Limits::default() };
+    let mut b = Recipe { limits, ..Recipe::of(2) }.start();
     b.echo();
     let mut inside = Vec::new();
     for seed in 10..13 {

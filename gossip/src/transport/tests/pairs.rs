@@ -41,11 +41,7 @@ async fn simultaneous_dials_end_with_one_connection_and_every_question_answered(
         a.echo();
         b.echo();
         let (to_b, to_a) = tokio::join!(a.ask(&b, "to b"), b.ask(&a, "to a"));
-        assert_eq!(
-            (to_b.unwrap(), to_a.unwrap()),
-            ("to b".into(), "to a".into()),
-            "round {round}"
-        );
+        assert_eq!((to_b.unwrap(), to_a.unwrap()), ("to b".into(), "to a".into()), "round {round}");
         a.has_connections(1).await;
         b.has_connections(1).await;
         assert_eq!(a.ask(&b, "still").await.unwrap(), "still");
@@ -56,57 +52,25 @@ async fn simultaneous_dials_end_with_one_connection_and_every_question_answered(
 #[tokio::test]
 async fn a_wrong_mesh_key_or_mesh_name_is_what_the_dialler_is_told() {
     let b = Recipe::of(2).start();
-    let wrong = Recipe {
-        keys: vec![[7; 32]],
-        ..Recipe::of(1)
-    }
-    .start();
+    let wrong = Recipe { keys: vec![[7; 32]], ..Recipe::of(1) }.start();
     assert_eq!(wrong.ask(&b, "x").await, Err(AskError::Dial(DialError::WrongKey)));
-    let keyless = Recipe {
-        keys: vec![],
-        ..Recipe::of(3)
-    }
-    .start();
+    let keyless = Recipe { keys: vec![], ..Recipe::of(3) }.start();
     assert_eq!(keyless.ask(&b, "x").await, Err(AskError::Dial(DialError::WrongKey)));
-    let elsewhere = Recipe {
-        mesh: "elsewhere",
-        ..Recipe::of(4)
-    }
-    .start();
+    let elsewhere = Recipe { mesh: "elsewhere", ..Recipe::of(4) }.start();
     assert_eq!(elsewhere.ask(&b, "x").await, Err(AskError::Dial(DialError::OtherMesh)));
-    assert_eq!(
-        (
-            b.quic.counts().closed(Close::WrongKey),
-            b.quic.counts().closed(Close::OtherMesh)
-        ),
-        (1, 1)
-    );
+    assert_eq!((b.quic.counts().closed(Close::WrongKey), b.quic.counts().closed(Close::OtherMesh)), (1, 1));
     assert_eq!(b.quic.counts().accepted, 0);
 }
 
 #[tokio::test]
 async fn any_key_of_the_ring_proves_also_one_installed_a_moment_ago() {
-    let (mut a, mut b) = (
-        Recipe::of(1).start(),
-        Recipe {
-            keys: vec![[2; 32]],
-            ..Recipe::of(2)
-        }
-        .start(),
-    );
+    let (mut a, mut b) = (Recipe::of(1).start(), Recipe { keys: vec![[2; 32]], ..Recipe::of(2) }.start());
     a.echo();
     b.echo();
     assert_eq!(a.ask(&b, "x").await, Err(AskError::Dial(DialError::WrongKey)));
     b.trust.keys.lock().unwrap().push([1; 32]);
-    assert_eq!(
-        a.ask(&b, "a proves with its key").await.unwrap(),
-        "a proves with its key"
-    );
-    let other = Recipe {
-        keys: vec![[9; 32], [1; 32]],
-        ..Recipe::of(3)
-    }
-    .start();
+    assert_eq!(a.ask(&b, "a proves with its key").await.unwrap(), "a proves with its key");
+    let other = Recipe { keys: vec![[9; 32], [1; 32]], ..Recipe::of(3) }.start();
     assert_eq!(
         other.ask(&a, "x").await,
         Err(AskError::Dial(DialError::WrongKey)),
@@ -139,29 +103,15 @@ async fn a_ban_refuses_both_ways_and_ends_what_there_is() {
 #[tokio::test]
 async fn a_failed_dial_fails_every_waiter_and_is_not_remembered() {
     let nobody = std::net::UdpSocket::bind(LOOPBACK).unwrap();
-    let limits = super::Limits {
-        handshake_deadline: Duration::from_millis(200),
-        ..Default::default()
-    };
-    let a = Recipe {
-        limits,
-        ..Recipe::of(1)
-    }
-    .start();
+    let limits = super::Limits { handshake_deadline: Duration::from_millis(200), ..Default::default() };
+    let a = Recipe { limits, ..Recipe::of(1) }.start();
     let address = nobody.local_addr().unwrap();
     let ask = || a.quic.ask(id_of(2), address, "x".into(), 10, SOON);
     let (one, two) = tokio::join!(ask(), ask());
-    assert_eq!(
-        (one, two),
-        (Err(DialError::NoAnswer.into()), Err(DialError::NoAnswer.into()))
-    );
+    assert_eq!((one, two), (Err(DialError::NoAnswer.into()), Err(DialError::NoAnswer.into())));
     assert_eq!(a.quic.counts().dials_failed, 1);
     drop(nobody);
-    let mut b = Recipe {
-        address,
-        ..Recipe::of(2)
-    }
-    .start();
+    let mut b = Recipe { address, ..Recipe::of(2) }.start();
     b.echo();
     assert!(a.ask(&b, "x").await.is_ok());
 }
@@ -175,17 +125,10 @@ async fn a_process_started_again_replaces_its_former_self_whoever_dialled_that()
         let link = a.quic.shared_for_tests().link_to(b.id, b.address).await.unwrap();
         assert!(link.is_open());
         // Another process on the same key; the former one has not said goodbye.
-        let mut again = Recipe {
-            session: 99,
-            ..Recipe::of(there)
-        }
-        .start();
+        let mut again = Recipe { session: 99, ..Recipe::of(there) }.start();
         again.echo();
         assert_eq!(again.ask(&a, "x").await.unwrap(), "x");
-        assert_eq!(
-            a.quic.ask(again.id, b.address, "who?".into(), 10, SOON).await.unwrap(),
-            "who?"
-        );
+        assert_eq!(a.quic.ask(again.id, b.address, "who?".into(), 10, SOON).await.unwrap(), "who?");
         a.has_connections(1).await;
         assert!(!link.is_open());
     }
@@ -195,11 +138,7 @@ async fn a_process_started_again_replaces_its_former_self_whoever_dialled_that()
 async fn a_member_that_died_without_a_word_and_came_back_is_found_by_the_next_question() {
     let (a, mut b) = (Recipe::of(1).start(), Recipe::of(2).start());
     b.echo();
-    let mut again = Recipe {
-        session: 99,
-        ..Recipe::of(2)
-    }
-    .start();
+    let mut again = Recipe { session: 99, ..Recipe::of(2) }.start();
     again.echo();
     // One address, behind it first the old process and then the new one.
     let address = tokio::net::UdpSocket::bind(LOOPBACK).await.unwrap();
@@ -209,11 +148,7 @@ async fn a_member_that_died_without_a_word_and_came_back_is_found_by_the_next_qu
     tokio::spawn(async move {
         let mut packet = [0; 2_000];
         while let Ok((length, from)) = address.recv_from(&mut packet).await {
-            let to = if from == client {
-                *lives.borrow_and_update()
-            } else {
-                client
-            };
+            let to = if from == client { *lives.borrow_and_update() } else { client };
             address.send_to(&packet[..length], to).await.unwrap();
         }
     });
@@ -227,15 +162,8 @@ async fn a_member_that_died_without_a_word_and_came_back_is_found_by_the_next_qu
 
 #[tokio::test]
 async fn the_longest_idle_connection_makes_room() {
-    let limits = super::Limits {
-        max_links: 2,
-        ..Default::default()
-    };
-    let a = Recipe {
-        limits,
-        ..Recipe::of(1)
-    }
-    .start();
+    let limits = super::Limits { max_links: 2, ..Default::default() };
+    let a = Recipe { limits, ..Recipe::of(1) }.start();
     let mut others: Vec<_> = (2..5).map(|seed| Recipe::of(seed).start()).collect();
     for other in &mut others {
         other.echo();
@@ -250,15 +178,8 @@ async fn the_longest_idle_connection_makes_room() {
 
 #[tokio::test]
 async fn when_all_connections_are_busy_no_other_is_begun() {
-    let limits = super::Limits {
-        max_links: 1,
-        ..Default::default()
-    };
-    let mut a = Recipe {
-        limits,
-        ..Recipe::of(1)
-    }
-    .start();
+    let limits = super::Limits { max_links: 1, ..Default::default() };
+    let mut a = Recipe { limits, ..Recipe::of(1) }.start();
     let (b, c) = (Recipe::of(2).start(), Recipe::of(3).start());
     let asking = {
         let (quic, id, address) = (Arc::clone(&b.quic), a.id, a.address);

@@ -20,15 +20,9 @@ async fn what_is_shipped_arrives_up_to_its_bound_and_not_beyond() {
     let shipment = b.arrivals.ships.recv().await.unwrap();
     assert_eq!((shipment.from, shipment.message), (a.id, largest));
     assert_eq!(shipment.address, a.address);
-    let outcome = a
-        .quic
-        .ship(b.id, b.address, vec![7; MAX_SHIP_BYTES + 1].into(), SOON)
-        .await;
+    let outcome = a.quic.ship(b.id, b.address, vec![7; MAX_SHIP_BYTES + 1].into(), SOON).await;
     assert_eq!(outcome, Err(AskError::TooLong { limit: MAX_SHIP_BYTES }));
-    let outcome = a
-        .quic
-        .ask(b.id, b.address, vec![7; MAX_ASK_BYTES + 1].into(), 1, SOON)
-        .await;
+    let outcome = a.quic.ask(b.id, b.address, vec![7; MAX_ASK_BYTES + 1].into(), 1, SOON).await;
     assert_eq!(outcome, Err(AskError::TooLong { limit: MAX_ASK_BYTES }));
 }
 
@@ -55,14 +49,8 @@ async fn an_answer_longer_than_allowed_is_not_taken() {
     let (a, mut b) = (Recipe::of(1).start(), Recipe::of(2).start());
     b.echo();
     let question = Bytes::from_static(b"0123456789");
-    assert_eq!(
-        a.quic.ask(b.id, b.address, question.clone(), 9, SOON).await,
-        Err(AskError::AnswerTooLong)
-    );
-    assert_eq!(
-        a.quic.ask(b.id, b.address, question.clone(), 10, SOON).await,
-        Ok(question)
-    );
+    assert_eq!(a.quic.ask(b.id, b.address, question.clone(), 9, SOON).await, Err(AskError::AnswerTooLong));
+    assert_eq!(a.quic.ask(b.id, b.address, question.clone(), 10, SOON).await, Ok(question));
 }
 
 #[tokio::test]
@@ -77,28 +65,15 @@ async fn a_large_answer_arrives_whole() {
 
 #[tokio::test]
 async fn full_queues_and_unanswered_questions_are_told_to_the_asker() {
-    let limits = super::Limits {
-        max_waiting: 1,
-        ..Default::default()
-    };
-    let (a, mut b) = (
-        Recipe::of(1).start(),
-        Recipe {
-            limits,
-            ..Recipe::of(2)
-        }
-        .start(),
-    );
+    let limits = super::Limits { max_waiting: 1, ..Default::default() };
+    let (a, mut b) = (Recipe::of(1).start(), Recipe { limits, ..Recipe::of(2) }.start());
     let first = {
         let (quic, id, address) = (Arc::clone(&a.quic), b.id, b.address);
         tokio::spawn(async move { quic.ask(id, address, "first".into(), 10, SOON).await })
     };
     // One shipment fills that queue; the question is in its own before the shipment is acknowledged or not.
     a.quic.ship(b.id, b.address, "one".into(), SOON).await.unwrap();
-    assert_eq!(
-        a.quic.ship(b.id, b.address, "two".into(), SOON).await,
-        Err(AskError::Busy)
-    );
+    assert_eq!(a.quic.ship(b.id, b.address, "two".into(), SOON).await, Err(AskError::Busy));
     let ask = b.arrivals.asks.recv().await.unwrap();
     drop(ask.reply);
     assert_eq!(first.await.unwrap(), Err(AskError::Declined));
@@ -107,10 +82,7 @@ async fn full_queues_and_unanswered_questions_are_told_to_the_asker() {
 #[tokio::test]
 async fn a_peer_that_never_answers_hits_the_deadline() {
     let (a, mut b) = (Recipe::of(1).start(), Recipe::of(2).start());
-    let asked = a
-        .quic
-        .ask(b.id, b.address, "well?".into(), 10, Duration::from_millis(100))
-        .await;
+    let asked = a.quic.ask(b.id, b.address, "well?".into(), 10, Duration::from_millis(100)).await;
     assert_eq!(asked, Err(AskError::TimedOut));
     // The link has shown signs of life and stays; the question still waits there, its reply goes nowhere.
     b.arrivals.asks.recv().await.unwrap().reply.send("too late".into());
@@ -143,10 +115,7 @@ async fn streams_of_a_registered_kind_go_to_their_owner_and_others_are_reset() {
     assert_eq!(stream.receive.read_to_end(10).await.unwrap(), b"yourself");
 
     drop(streams);
-    assert!(
-        b.quic.register(KIND, 1).is_ok(),
-        "a dropped receiver gives the kind back"
-    );
+    assert!(b.quic.register(KIND, 1).is_ok(), "a dropped receiver gives the kind back");
 }
 
 #[tokio::test]

@@ -1,0 +1,165 @@
+//! What a QUIC endpoint is told when it is bound.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::congestion::{BbrConfig, CubicConfig};
+use quinn::{IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
+
+use crate::id::{MemberId, MeshId, Session};
+use crate::keyring::MeshKey;
+use crate::signature::Signer;
+
+/// Kernel buffer asked for each way.
+pub(super) const KERNEL_BUFFER_BYTES: usize = 4 << 20;
+
+/// What an unproved client may have on the way to us, in its handshake and on its one stream each.
+pub(super) const UNPROVED_BYTES: u32 = 4 << 10;
+
+/// What a member may have on the way to us on one stream; at 40 ms this allows 25 MB/s.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+
+/// The same for a whole connection; bounds what a rogue member can have us hold.
+pub(super) const LINK_WINDOW_BYTES: u32 = 2 << 20;
+
+/// How many streams a member may have open to us.
+pub(super) const STREAMS: u32 = 64;
+
+/// What the endpoint asks about others. The answers may change at any time and count from the next question on.
+pub trait Trust: Send + Sync {
+    /// The keys that prove membership, the one to prove ourselves with first.
+    fn mesh_keys(&self) -> Vec<MeshKey>;
+
+    /// Whether connections with this member are refused. Asked once its key is known; see [`Quic::disconnect`] for
+    /// connections that exist.
+    fn is_banned(&self, member: &MemberId) -> bool;
+
+    /// Whether somebody at `address` may connect without first showing that it receives there, which costs it a round
+    /// trip. A forged sender address costs us little (QUIC sends at most three times what it got), so "a member lives
+    /// there" is a good answer.
+    fn is_known(&self, address: SocketAddr) -> bool;
+}
+
+/// How a sender finds out how fast it may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Congestion {
+    /// By measuring rate and round trip; loses little to random loss.
+    Bbr,
+    /// By loss; the choice for links where losing packets means being too fast.
+    Cubic,
+}
+
+/// How large packets are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PacketSize {
+    /// 1,200 bytes of UDP payload, which every path carries. The search for more costs each end about as much as the
+    /// whole handshake, and most connections here carry a few kilobytes.
+    Fixed,
+    /// As large as the path carries, found by probes up to 1,452 bytes; a sixth fewer packets where megabytes flow.
+    Probed,
+}
+
+/// What the endpoint allows itself and others. [`Limits::default`] fits a LAN and a WAN.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// How long a handshake and both proofs may take together. Default 3 s.
+    pub handshake_deadline: Duration,
+    /// After how long without a packet a connection is given up. Default 30 s, as in RFC 9308.
+    pub idle: Duration,
+    /// How often an idle connection is pinged so that it does not end; `None`, the default, lets it.
+    pub keep_alive: Option<Duration>,
+    /// The round trip assumed before one was measured; a lost first packet costs about three of it. Default 40 ms.
+    pub initial_rtt: Duration,
+    /// How the sending rate is found. Default BBR.
+    pub congestion: Congestion,
+    /// How large packets are. Default fixed.
+    pub packet_size: PacketSize,
+    /// The most connections; the longest idle one makes room. Default 1,024.
+    pub max_links: usize,
+    /// The most clients that have not proved themselves, 8 KB each. Default 256.
+    pub max_unproved: usize,
+    /// The most of them from one IPv4 address or IPv6 /64. Default 64.
+    pub max_unproved_per_source: usize,
+    /// The most questions, and the most shipments, that wait for this node's attention. Default 64 each.
+    pub max_waiting: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            handshake_deadline: Duration::from_secs(3),
+            idle: Duration::from_secs(30),
+            keep_alive: None,
+            initial_rtt: Duration::from_millis(40),
+            congestion: Congestion::Bbr,
+            packet_size: PacketSize::Fixed,
+            max_links: 1_024,
+            max_unproved: 256,
+            max_unproved_per_source: 64,
+            max_waiting: 64,
+        }
+    }
+}
+
+/// Who a node is on QUIC, and where.
+pub struct QuicConfig {
+    /// Where to listen; port 0 takes a free one, `[::]` takes IPv4 as well where the system can.
+    pub address: SocketAddr,
+    /// The mesh to talk in.
+    pub mesh: MeshId,
+    /// This process, as in its alive record.
+    pub session: Session,
+    /// Signs with the member's key.
+    pub signer: Arc<dyn Signer>,
+    /// Knows about others.
+    pub trust: Arc<dyn Trust>,
+    /// What is allowed.
+    pub limits: Limits,
+}
+
+/// Why there is no endpoint. Nothing was started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// The address is in use, not ours, or of a family the system lacks. Try another one.
+    #[error("cannot listen for QUIC on {address}")]
+    Socket {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The limits make no sense, such as an idle time of centuries. Fix them.
+    #[error("the limits for QUIC are out of range")]
+    Limits,
+    /// TLS cannot work with this key. Give up.
+    #[error("TLS refuses the member key")]
+    Tls(#[source] rustls::Error),
+}
+
+/// What a peer may do before it is proved; `streams` is how many it may open to prove itself.
+pub(super) fn transport(limits: &Limits, streams: u32) -> Result<TransportConfig, BindError> {
+    let idle = IdleTimeout::try_from(limits.idle).map_err(|_| BindError::Limits)?;
+    let mut config = TransportConfig::default();
+    config
+        .max_idle_timeout(Some(idle))
+        .keep_alive_interval(limits.keep_alive)
+        .initial_rtt(limits.initial_rtt)
+        .max_concurrent_bidi_streams(streams.into())
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .receive_window(UNPROVED_BYTES.into())
+        .stream_receive_window(STREAM_WINDOW_BYTES.into())
+        .crypto_buffer_size(UNPROVED_BYTES as usize)
+        .datagram_receive_buffer_size(None);
+    config.mtu_discovery_config(match limits.packet_size {
+        PacketSize::Fixed => None,
+        PacketSize::Probed => Some(MtuDiscoveryConfig::default()),
+    });
+    match limits.congestion {
+        Congestion::Bbr => config.congestion_controller_factory(Arc::new(BbrConfig::default())),
+        Congestion::Cubic => config.congestion_controller_factory(Arc::new(CubicConfig::default())),
+    };
+    Ok(config)
+}
