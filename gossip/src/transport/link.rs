@@ -14,6 +14,9 @@ use crate::id::{MemberId, Session};
 /// How long a link that is being replaced may take to finish its streams.
 const RETIREMENT: Duration = Duration::from_secs(10);
 
+/// How long such a link waits at least for a stream that was on its way.
+const LINGER: Duration = Duration::from_millis(50);
+
 pub(super) struct Link {
     pub(super) connection: Connection,
     pub(super) member: MemberId,
@@ -72,7 +75,7 @@ impl Link {
         let idle = async {
             let _ = usage.wait_for(|usage| usage.streams == 0).await;
             // What the other end began before it knew may still be on its way.
-            tokio::time::sleep(4 * self.connection.rtt()).await;
+            tokio::time::sleep((4 * self.connection.rtt()).max(LINGER)).await;
         };
         let _ = tokio::time::timeout(RETIREMENT, idle).await;
     }

@@ -98,7 +98,7 @@ pub(super) enum Broken {
     Reset(Reset),
     /// The other end sent more than it may.
     TooLong,
-    /// The other end replaced or gave up the connection, and may not have seen the stream.
+    /// One end replaced or gave up the connection; the other may not have seen the stream.
     Moved,
     /// The connection was lost.
     Lost,
@@ -131,8 +131,9 @@ impl Broken {
                 Some(Close::Replaced | Close::Idle | Close::Silent | Close::Busy) => Self::Moved,
                 _ => Self::Lost,
             },
-            // The member's process is a new one that knows nothing of the connection.
-            quinn::ConnectionError::Reset => Self::Moved,
+            // The member's process is a new one that knows nothing of the connection; or we closed it ourselves,
+            // between choosing it and using it.
+            quinn::ConnectionError::Reset | quinn::ConnectionError::LocallyClosed => Self::Moved,
             _ => Self::Lost,
         }
     }
