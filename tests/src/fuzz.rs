@@ -10,6 +10,7 @@ mod damage;
 mod disk;
 mod envelope;
 mod packet;
+mod pull;
 mod signed;
 mod text;
 
@@ -29,10 +30,12 @@ pub struct Target {
 /// Every decoder there is.
 pub const TARGETS: &[Target] = &[
     Target { name: "alive", body: signed::alive, corpus: signed::alive_corpus },
+    Target { name: "answer", body: pull::answer, corpus: pull::answer_corpus },
     Target { name: "courier_guard", body: courier::guard, corpus: courier::corpus },
     Target { name: "order", body: signed::order, corpus: signed::order_corpus },
     Target { name: "packet", body: packet::read, corpus: packet::corpus },
     Target { name: "protocol", body: conversation::talk, corpus: conversation::corpus },
+    Target { name: "question", body: pull::question, corpus: pull::question_corpus },
     Target { name: "record", body: signed::record, corpus: signed::record_corpus },
     Target { name: "refusal", body: envelope::refusal, corpus: envelope::refusal_corpus },
     Target { name: "seal_open", body: envelope::open, corpus: envelope::open_corpus },
