@@ -144,7 +144,12 @@ impl Protocol {
     /// [`BadConfig`] when the parameters cannot work.
     pub fn new(start: Start) -> Result<Self, BadConfig> {
         start.config.check()?;
-        let own = Own::new(MemberId::of(&start.signer.public_key()), (start.generation, start.session), start.mesh, start.bounds);
+        let own = Own::new(
+            MemberId::of(&start.signer.public_key()),
+            (start.generation, start.session),
+            start.mesh,
+            start.bounds,
+        );
         let body = AliveBody {
             key: start.signer.public_key(),
             generation: start.generation,
@@ -364,7 +369,6 @@ impl Protocol {
         turn.courier(ForCourier::Put(self.alive.clone()));
         self.tell_alive(&self.alive.clone(), turn);
     }
-
 }
 
 #[cfg(test)]

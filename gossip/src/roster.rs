@@ -221,9 +221,8 @@ impl Roster {
         if self.members.is_empty() {
             return chosen;
         }
-        let eligible = |chosen: &[MemberId], id: &MemberId, member: &Member| {
-            member.is_live() && !chosen.contains(id) && fits(id)
-        };
+        let eligible =
+            |chosen: &[MemberId], id: &MemberId, member: &Member| member.is_live() && !chosen.contains(id) && fits(id);
         for _ in 0..4 * count + 8 {
             if chosen.len() == count {
                 return chosen;
@@ -261,9 +260,9 @@ impl Roster {
 
     /// Whether a live member can be reached at `address`.
     pub fn lives_at(&self, address: SocketAddr) -> bool {
-        self.members.values().any(|member| {
-            member.is_live() && member.alive.body().addresses.iter().any(|own| own.gossip() == address)
-        })
+        self.members
+            .values()
+            .any(|member| member.is_live() && member.alive.body().addresses.iter().any(|own| own.gossip() == address))
     }
 }
 

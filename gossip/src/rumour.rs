@@ -114,9 +114,13 @@ impl Rumours {
     /// How many bytes wait to be told for the first `limit` times, roughly: what paces pushing.
     pub fn backlog_bytes(&self, limit: u32) -> usize {
         let untold = |class: &Class| {
-            class.queue.iter().take_while(|((told, _), _)| *told < limit).take(64).map(|(_, subject)| {
-                class.entries.get(subject).map_or(0, |entry| entry.encoded.len() + RUMOUR_OVERHEAD)
-            }).sum::<usize>()
+            class
+                .queue
+                .iter()
+                .take_while(|((told, _), _)| *told < limit)
+                .take(64)
+                .map(|(_, subject)| class.entries.get(subject).map_or(0, |entry| entry.encoded.len() + RUMOUR_OVERHEAD))
+                .sum::<usize>()
         };
         self.classes.iter().map(untold).sum()
     }

@@ -52,10 +52,7 @@ pub struct Weather {
 impl Default for Weather {
     fn default() -> Self {
         Self {
-            latency: Latency::Uniform {
-                min: Duration::from_millis(1),
-                max: Duration::from_millis(20),
-            },
+            latency: Latency::Uniform { min: Duration::from_millis(1), max: Duration::from_millis(20) },
             loss: 0.01,
             duplicate: 0.0,
             straggle: 0.0,
@@ -101,9 +98,7 @@ impl HostSet {
 
     /// Whether `host` is in it.
     pub fn contains(&self, host: u32) -> bool {
-        self.words
-            .get(host as usize / 64)
-            .is_some_and(|word| word & (1 << (host % 64)) != 0)
+        self.words.get(host as usize / 64).is_some_and(|word| word & (1 << (host % 64)) != 0)
     }
 }
 
@@ -187,12 +182,7 @@ pub struct Network {
 impl Network {
     /// A network whose links follow from `seed`.
     pub fn new(seed: u64, weather: Weather) -> Self {
-        Self {
-            seed,
-            weather,
-            rules: Vec::new(),
-            next_rule: 0,
-        }
+        Self { seed, weather, rules: Vec::new(), next_rule: 0 }
     }
 
     /// What it does to everything; may be changed at any time.
@@ -244,10 +234,7 @@ impl Network {
 
     /// How `from` reaches `to`; `None` when it cannot.
     pub fn link(&self, from: u32, to: u32) -> Option<Link> {
-        let mut link = Link {
-            latency: self.latency(from, to),
-            loss: self.weather.loss,
-        };
+        let mut link = Link { latency: self.latency(from, to), loss: self.weather.loss };
         match self.rules.iter().find(|(_, way, _)| way.covers(from, to)) {
             None => {}
             Some((.., Verdict::Cut)) => return None,
@@ -267,11 +254,7 @@ impl Network {
         let share = fraction(mix(self.seed, pair));
         match &self.weather.latency {
             Latency::Uniform { min, max } => *min + (max.saturating_sub(*min)).mul_f64(share),
-            Latency::Regions {
-                region_of,
-                between,
-                spread,
-            } => {
+            Latency::Regions { region_of, between, spread } => {
                 let region = |host: u32| usize::from(region_of[host as usize % region_of.len()]);
                 between[region(a)][region(b)].mul_f64(1.0 + spread * share)
             }
@@ -291,13 +274,7 @@ mod tests {
     use crate::dice::dice;
 
     fn network(loss: f64) -> Network {
-        Network::new(
-            7,
-            Weather {
-                loss,
-                ..Weather::default()
-            },
-        )
+        Network::new(7, Weather { loss, ..Weather::default() })
     }
 
     #[test]
@@ -306,26 +283,16 @@ mod tests {
         assert_eq!(network.latency(3, 9), network.latency(9, 3));
         assert_ne!(network.latency(3, 9), network.latency(3, 10));
         let all: Vec<_> = (1..1_000).map(|host| network.latency(0, host)).collect();
-        assert!(
-            all.iter()
-                .all(|latency| (1_000..=20_000).contains(&latency.as_micros()))
-        );
+        assert!(all.iter().all(|latency| (1_000..=20_000).contains(&latency.as_micros())));
     }
 
     #[test]
     fn large_datagrams_are_lost_more_often_than_small_ones() {
         let (network, mut dice) = (network(0.1), dice(1, 1));
-        let mut lost = |bytes| {
-            (0..10_000)
-                .filter(|_| network.send(&mut dice, 0, 1, bytes) == Fate::Lost)
-                .count()
-        };
+        let mut lost = |bytes| (0..10_000).filter(|_| network.send(&mut dice, 0, 1, bytes) == Fate::Lost).count();
         let (small, large) = (lost(1_000), lost(10_000));
         assert!((900..1_100).contains(&small), "{small}");
-        assert!(
-            (5_000..5_500).contains(&large),
-            "seven fragments: 1 - 0.9^7 = 52 %, not {large}"
-        );
+        assert!((5_000..5_500).contains(&large), "seven fragments: 1 - 0.9^7 = 52 %, not {large}");
     }
 
     #[test]

@@ -102,12 +102,7 @@ pub struct Streams {
 impl Streams {
     /// None yet.
     pub fn new(costs: StreamCosts) -> Self {
-        Self {
-            costs,
-            connections: BTreeMap::new(),
-            uplink_free: BTreeMap::new(),
-            handshakes: 0,
-        }
+        Self { costs, connections: BTreeMap::new(), uplink_free: BTreeMap::new(), handshakes: 0 }
     }
 
     /// How many handshakes there were.
@@ -129,24 +124,12 @@ impl Streams {
         let rtt = there.latency + back.latency;
         let (key, lives, side) = pair(from, to);
         let idle = micros(self.costs.idle_timeout);
-        let mut cost = Transfer {
-            arrives: now,
-            sender_bytes: 0,
-            receiver_bytes: 0,
-        };
+        let mut cost = Transfer { arrives: now, sender_bytes: 0, receiver_bytes: 0 };
         let known = self.connections.get(&key);
         if known.is_none_or(|known| known.lives != lives || now > known.last_used.max(known.ready) + idle) {
             let ready = now + self.shake_hands(rtt, there.loss.max(back.loss), dice, &mut cost);
             let windows = [self.costs.initial_window; 2];
-            self.connections.insert(
-                key,
-                Connection {
-                    lives,
-                    ready,
-                    last_used: ready,
-                    windows,
-                },
-            );
+            self.connections.insert(key, Connection { lives, ready, last_used: ready, windows });
         }
         let costs = &self.costs;
         let connection = self.connections.get_mut(&key).expect("inserted when missing");
@@ -231,11 +214,7 @@ fn transfer(
         }
         // Fewer than three packets behind a lost one: only the probe timeout tells (RFC 9002 §6.1.1 and §6.2.1).
         let all_that_was_left = left == lost;
-        took += if all_that_was_left && tail_lost {
-            rtt * 3 / 2 + Duration::from_millis(25)
-        } else {
-            rtt
-        };
+        took += if all_that_was_left && tail_lost { rtt * 3 / 2 + Duration::from_millis(25) } else { rtt };
         if took > Duration::from_secs(120) {
             return (took, sent);
         }
@@ -276,14 +255,7 @@ mod tests {
 
     fn network(loss: f64) -> Network {
         let ten = Duration::from_millis(10);
-        Network::new(
-            1,
-            Weather {
-                latency: Latency::Uniform { min: ten, max: ten },
-                loss,
-                ..Weather::default()
-            },
-        )
+        Network::new(1, Weather { latency: Latency::Uniform { min: ten, max: ten }, loss, ..Weather::default() })
     }
 
     #[test]
@@ -304,10 +276,7 @@ mod tests {
         let first = streams.send(0, ENDS, 1, &network, &mut dice).unwrap();
         let large = streams.send(first.arrives, ENDS, 150_000, &network, &mut dice).unwrap();
         let took = (large.arrives - first.arrives) / 1_000;
-        assert!(
-            (70..75).contains(&took),
-            "12, 24, 48, 96 KB: three round trips and one way, not {took} ms"
-        );
+        assert!((70..75).contains(&took), "12, 24, 48, 96 KB: three round trips and one way, not {took} ms");
     }
 
     #[test]
@@ -320,9 +289,6 @@ mod tests {
         network.add_rule(Way::Around(all), Verdict::Cut);
         assert_eq!(streams.send(0, ENDS, 1, &network, &mut dice), None);
         let knocking = streams.knock(ENDS.0, ENDS.1, Duration::from_secs(1));
-        assert!(
-            (3_000..6_000).contains(&knocking),
-            "Initials after 0, 120, 360, 840 ms: {knocking}"
-        );
+        assert!((3_000..6_000).contains(&knocking), "Initials after 0, 120, 360, 840 ms: {knocking}");
     }
 }

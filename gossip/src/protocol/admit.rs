@@ -176,10 +176,8 @@ impl Protocol {
     fn make_room(&mut self, turn: &mut Turn<'_>) -> bool {
         let unproven = |member: &Member| member.proof == Proof::None;
         let gone = |member: &Member| !member.is_live();
-        let victim = self
-            .roster
-            .choose_where(&mut self.rng, unproven)
-            .or_else(|| self.roster.choose_where(&mut self.rng, gone));
+        let victim =
+            self.roster.choose_where(&mut self.rng, unproven).or_else(|| self.roster.choose_where(&mut self.rng, gone));
         victim.is_some_and(|id| {
             self.forget(id, turn);
             true

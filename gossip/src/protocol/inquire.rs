@@ -312,9 +312,9 @@ impl Protocol {
 
     /// Whether `from` is an address that `sender` advertises.
     pub(super) fn lives_at(&self, sender: MemberId, from: SocketAddr) -> bool {
-        self.roster.get(&sender).is_some_and(|member| {
-            member.alive.body().addresses.iter().any(|address| address.gossip() == from)
-        })
+        self.roster
+            .get(&sender)
+            .is_some_and(|member| member.alive.body().addresses.iter().any(|address| address.gossip() == from))
     }
 }
 

@@ -312,12 +312,8 @@ impl Protocol {
         if rounds >= REUNION_ROUNDS || turn.now < at {
             return;
         }
-        let dead: Vec<MemberId> = self
-            .roster
-            .iter()
-            .filter(|(_, member)| member.standing() == Standing::Dead)
-            .map(|(id, _)| *id)
-            .collect();
+        let dead: Vec<MemberId> =
+            self.roster.iter().filter(|(_, member)| member.standing() == Standing::Dead).map(|(id, _)| *id).collect();
         let spread = Duration::from_micros(500) * u32::try_from(dead.len()).unwrap_or(u32::MAX);
         for id in dead {
             let wait = spread.mul_f64(self.rng.random_range(0.0..1.0));

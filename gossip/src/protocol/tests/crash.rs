@@ -15,7 +15,8 @@ fn dead_notices(bench: &Bench) -> usize {
 fn a_silent_member_is_dead_everywhere_within_the_detection_time() {
     let mut bench = Bench::joined(10);
     bench.silent.insert(4);
-    let all_know = |bench: &Bench| (0..10).filter(|at| *at != 4).all(|at| bench.standing(at, 4) == Some(Standing::Dead));
+    let all_know =
+        |bench: &Bench| (0..10).filter(|at| *at != 4).all(|at| bench.standing(at, 4) == Some(Standing::Dead));
     let took = bench.run_until(Duration::from_millis(2_500), all_know);
     println!("a crash is known to all after {took:?}");
     assert_eq!(dead_notices(&bench), 9);
@@ -69,7 +70,8 @@ fn halves_that_were_cut_apart_agree_soon_after_they_can_meet() {
 fn a_goodbye_is_no_death() {
     let mut bench = Bench::joined(10);
     bench.hand(7, Input::Command(crate::effects::Command::Leave));
-    let all_know = |bench: &Bench| (0..10).filter(|at| *at != 7).all(|at| bench.standing(at, 7) == Some(Standing::Left));
+    let all_know =
+        |bench: &Bench| (0..10).filter(|at| *at != 7).all(|at| bench.standing(at, 7) == Some(Standing::Left));
     bench.run_until(Duration::from_millis(200), all_know);
     bench.silent.insert(7);
     bench.run(Duration::from_secs(10));

@@ -58,9 +58,12 @@ fn what_changed_while_one_was_cut_off_is_made_up_for() {
     bench.cut = Box::new(|_, _| false);
     bench.run_until(Duration::from_secs(3), |bench| {
         let digest = bench.members[0].digest();
-        let whole = |at: usize| bench.members[at].roster().iter().all(|(_, member)| {
-            member.records.as_ref().is_none_or(|held| !held.is_missing())
-        });
+        let whole = |at: usize| {
+            bench.members[at]
+                .roster()
+                .iter()
+                .all(|(_, member)| member.records.as_ref().is_none_or(|held| !held.is_missing()))
+        };
         (0..8).all(|at| bench.members[at].digest() == digest && whole(at))
     });
 }

@@ -35,9 +35,11 @@ fn nobody_dies_of_what_a_rogue_says() {
         bench.run(Duration::from_millis(20));
     }
     bench.run(Duration::from_secs(3));
-    let deaths = bench.notices.iter().flatten().filter(|(_, notice)| {
-        matches!(notice, crate::effects::Notice::Member { standing: Standing::Dead, .. })
-    });
+    let deaths = bench
+        .notices
+        .iter()
+        .flatten()
+        .filter(|(_, notice)| matches!(notice, crate::effects::Notice::Member { standing: Standing::Dead, .. }));
     assert_eq!(deaths.count(), 0);
     assert!((0..8).all(|at| bench.live(at) == 7));
 }
