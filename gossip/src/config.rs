@@ -69,6 +69,9 @@ pub struct Config {
     pub seed_retry_max: Duration,
     /// The most members there can be. Default 4,000. Beyond it members that never answered anybody go first.
     pub members_max: usize,
+    /// How long to wait for a record that rumours should bring, when only its announcement came. Default 250 ms: as long as
+    /// news take to spread, so that what is too large for rumours is asked of who just got it and not all of its owner.
+    pub hold_back: Duration,
     /// How long an answer over a stream may take, connecting included. Default 2 s.
     pub ask_timeout: Duration,
     /// How long a difference between two views may last before the courier compares them. Default 1.5 s.
@@ -96,6 +99,7 @@ impl Config {
             probe_timeout: Duration::from_millis(60),
             hearsay_jitter: Duration::from_millis(30),
             newcomer_jitter: Duration::from_millis(100),
+            hold_back: Duration::from_millis(100),
             seed_retry_max: Duration::from_secs(2),
             exchange_after: Duration::from_secs(1),
             ..Self::lan()
@@ -129,6 +133,7 @@ impl Config {
             seed_retry_min: Duration::from_millis(200),
             seed_retry_max: Duration::from_secs(5),
             members_max: 4_000,
+            hold_back: Duration::from_millis(250),
             ask_timeout: Duration::from_secs(2),
             exchange_after: Duration::from_millis(1_500),
             exchange_period: Duration::from_secs(60),
@@ -145,6 +150,7 @@ impl Config {
             push_period: Duration::from_millis(150),
             news_window: Duration::from_secs(5),
             newcomer_jitter: Duration::from_secs(1),
+            hold_back: Duration::from_secs(1),
             seed_retry_min: Duration::from_secs(1),
             seed_retry_max: Duration::from_secs(15),
             ask_timeout: Duration::from_secs(8),
@@ -229,7 +235,7 @@ impl Config {
 
     /// How eagerly what is missing is asked for.
     pub fn pull(&self) -> Pace {
-        Pace { answer_within: self.ask_timeout, ..Pace::default() }
+        Pace { hold_back: self.hold_back, answer_within: self.ask_timeout, ..Pace::default() }
     }
 
     /// How often each member sends a rumour in a mesh of `members`.
