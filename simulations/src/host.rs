@@ -170,6 +170,38 @@ pub enum News {
     Refused,
 }
 
+/// What the user of a host may want of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Offer a record under a key, of so many bytes; who sets a key again raises the version.
+    Set {
+        /// Its key.
+        key: u32,
+        /// Its version.
+        version: u64,
+        /// Its size.
+        bytes: usize,
+    },
+    /// Withdraw a record. Counts as its next version.
+    Remove {
+        /// Its key.
+        key: u32,
+        /// The version.
+        version: u64,
+    },
+    /// Say goodbye.
+    Leave,
+}
+
+/// What a host knows of the mesh when it starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Knows {
+    /// Hosts 0 to `n` − 1, all up and in their first life: the world starts converged.
+    Everybody(u32),
+    /// Some hosts to ask.
+    Seeds(Vec<u32>),
+}
+
 /// What a member is in a host's eyes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {

@@ -96,9 +96,11 @@ struct Waiting {
 #[derive(Debug, Default)]
 pub struct Ledger {
     beliefs: Vec<Vec<Standing>>,
+    believed_lives: Vec<Vec<u32>>,
     lives: Vec<u32>,
     up: Vec<bool>,
     excused: HostSet,
+    divided: Vec<HostSet>,
     wrong: u64,
     settled: Option<Moment>,
     spreads: Vec<Spread>,
@@ -117,7 +119,7 @@ impl Ledger {
         Self::default()
     }
 
-    /// A host is up from now on, in this life. It knows nobody yet, unless `knows_all`.
+    /// A host is up from now on, in this life. It knows nobody yet.
     pub fn started(&mut self, now: Moment, host: u32, life: u32) {
         let index = host as usize;
         while self.up.len() <= index {
@@ -125,21 +127,29 @@ impl Ledger {
             self.lives.push(0);
             self.seen.push(0);
             self.beliefs.push(Vec::new());
+            self.believed_lives.push(Vec::new());
         }
         let size = self.up.len();
         for row in &mut self.beliefs {
             row.resize(size, Standing::Unknown);
         }
+        for row in &mut self.believed_lives {
+            row.resize(size, 0);
+        }
+        let before = self.wrong_around(index);
         self.up[index] = true;
         self.lives[index] = life;
         self.beliefs[index].fill(Standing::Unknown);
+        self.believed_lives[index].fill(0);
         self.seen[index] = 0;
-        self.recount(now);
+        self.set_wrong(now, self.wrong - before + self.wrong_around(index));
     }
 
     /// A host is down from now on: crashed or left.
     pub fn stopped(&mut self, now: Moment, host: u32) {
+        let before = self.wrong_around(host as usize);
         self.up[host as usize] = false;
+        self.set_wrong(now, self.wrong - before + self.wrong_around(host as usize));
         let ended: Vec<_> = self
             .open_false_deaths
             .keys()
@@ -154,12 +164,17 @@ impl Ledger {
                 self.spreads[waiting.event.0].missing -= 1;
             }
         }
-        self.recount(now);
     }
 
     /// Deaths of these hosts are not held against anybody: they are stalled, cut off, or were a moment ago.
     pub fn excuse(&mut self, hosts: HostSet) {
         self.excused = hosts;
+    }
+
+    /// Members on one side of any of these sets cannot reach those on the other, or could not a moment ago: to take
+    /// them for dead is right.
+    pub fn divide(&mut self, sets: Vec<HostSet>) {
+        self.divided = sets;
     }
 
     /// Watches how long it takes until each of `observers` knows all of `facts`.
@@ -205,6 +220,15 @@ impl Ledger {
             waiting.retain(|waiting| waiting.event != event);
         }
         self.waiting.retain(|_, waiting| !waiting.is_empty());
+    }
+
+    /// Nobody need learn this any more: it is no longer true.
+    pub fn withdraw(&mut self, fact: Fact) {
+        let Some(waiting) = self.waiting.get_mut(&fact.subject()) else { return };
+        for waiting in waiting.iter().filter(|waiting| waiting.fact == fact) {
+            self.spreads[waiting.event.0].missing -= waiting.missing.len();
+        }
+        waiting.retain(|waiting| waiting.fact != fact);
     }
 
     /// Since when everybody who is up has been right about everybody.
@@ -270,13 +294,13 @@ impl Ledger {
         observer != member && self.up[observer] && is_there(self.beliefs[observer][member]) != self.up[member]
     }
 
-    fn recount(&mut self, now: Moment) {
-        let hosts = self.up.len();
-        let mut wrong = 0;
-        for observer in (0..hosts).filter(|observer| self.up[*observer]) {
-            wrong += (0..hosts).filter(|member| self.is_wrong(observer, *member)).count() as u64;
-        }
-        self.set_wrong(now, wrong);
+    /// Wrong pairs that a host is part of.
+    fn wrong_around(&self, host: usize) -> u64 {
+        let others = (0..self.up.len()).filter(|other| *other != host);
+        let wrong = |other: usize| {
+            u64::from(self.is_wrong(host, other)) + u64::from(self.is_wrong(other, host))
+        };
+        others.map(wrong).sum()
     }
 
     fn set_wrong(&mut self, now: Moment, wrong: u64) {
@@ -300,8 +324,11 @@ impl Ledger {
             return;
         }
         self.suspicions += u64::from(standing == Standing::Suspect);
-        let current = life == self.lives[of];
-        // News of an earlier life that is over changes nothing about the present one, unless it says "there".
+        // The end of an earlier life (with another key) says nothing about the one that is known by now.
+        if life < self.believed_lives[by][of] {
+            return;
+        }
+        self.believed_lives[by][of] = life;
         let before = std::mem::replace(&mut self.beliefs[by][of], standing);
         let (was, is) = (is_there(before), is_there(standing));
         if was != is {
@@ -315,7 +342,7 @@ impl Ledger {
         }
         if is {
             self.end_false_death(now, (observer, member));
-        } else if was && standing == Standing::Dead && self.up[of] && current && !self.excused.contains(member) {
+        } else if was && standing == Standing::Dead && self.is_unjust(observer, member, life) {
             self.open_false_deaths
                 .insert((observer, member), self.false_deaths.len());
             self.false_deaths.push(FalseDeath {
@@ -331,6 +358,15 @@ impl Ledger {
             Fact::Record { .. } => false,
         };
         self.learn(now, observer, Subject { member, key: None }, there);
+    }
+
+    /// Whether nothing excuses taking a member for dead.
+    fn is_unjust(&self, observer: u32, member: u32, life: u32) -> bool {
+        let of = member as usize;
+        self.up[of]
+            && life == self.lives[of]
+            && !self.excused.contains(member)
+            && !self.divided.iter().any(|set| set.contains(observer) != set.contains(member))
     }
 
     fn learn(&mut self, now: Moment, observer: u32, subject: Subject, holds: impl Fn(Fact) -> bool) {

@@ -211,15 +211,18 @@ impl<H: Host, W: Watch> World<H, W> {
 
     /// Adds a host and starts it. Its clock shows the world's time.
     pub fn add(&mut self, host: H) -> u32 {
+        let index = self.reserve();
+        self.start(index, host);
+        index
+    }
+
+    /// Adds a host that is down; [`World::begin`] starts it for the first time.
+    pub fn reserve(&mut self) -> u32 {
         let index = self.len();
         self.slots.push(Slot {
             host: None,
             life: 0,
-            clock: Clock {
-                world: self.now,
-                own: self.now,
-                fast_by_ppm: 0,
-            },
+            clock: Clock { world: self.now, own: self.now, fast_by_ppm: 0 },
             stalled_until: 0,
             busy_until: 0,
             packet_cost: 0,
@@ -230,8 +233,13 @@ impl<H: Host, W: Watch> World<H, W> {
             wake_at: 0,
             traffic: Traffic::default(),
         });
-        self.start(index, host);
         index
+    }
+
+    /// Starts a reserved host for the first time.
+    pub fn begin(&mut self, index: u32, host: H) {
+        debug_assert!(!self.is_up(index));
+        self.start(index, host);
     }
 
     /// Starts something anew on a host that is down. It is the host's next life.

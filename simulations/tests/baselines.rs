@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use mesh_simulations::baseline::chitchat::{ChitchatHost, Tokio};
 use mesh_simulations::baseline::foca::FocaHost;
-use mesh_simulations::baseline::{Knows, Order};
-use mesh_simulations::host::Host;
+use mesh_simulations::host::{Host, Knows, Wish};
 use mesh_simulations::ledger::{Fact, Ledger};
 use mesh_simulations::network::{Network, Weather};
 use mesh_simulations::stream::StreamCosts;
@@ -14,7 +13,7 @@ use mesh_simulations::world::{Rules, World};
 const SIZE: u32 = 20;
 
 /// Everybody starts, one record changes, one host crashes: how long each took to be known, and all bytes sent.
-fn history<H: Host<Command = Order>>(seed: u64, mut host: impl FnMut(u32) -> H) -> (Duration, Duration, u64) {
+fn history<H: Host<Command = Wish>>(seed: u64, mut host: impl FnMut(u32) -> H) -> (Duration, Duration, u64) {
     let rules = Rules {
         seal_bytes: 0,
         streams: StreamCosts::default(),
@@ -41,7 +40,7 @@ fn history<H: Host<Command = Order>>(seed: u64, mut host: impl FnMut(u32) -> H) 
     let news = world.watch.expect(world.now(), &[record], 0..SIZE);
     world.command(
         3,
-        Order::Set {
+        Wish::Set {
             key: 1,
             version: 7,
             bytes: 200,
@@ -75,7 +74,7 @@ fn foca_spreads_news_in_a_second_and_finds_a_crash_in_ten_and_replays() {
 fn chitchat_spreads_news_in_seconds_and_finds_a_crash_in_twenty() {
     let tokio = Tokio::new().expect("a runtime");
     let records = || (0..10).map(|key| ChitchatHost::record(key, 1, 100)).collect();
-    let host = |index| ChitchatHost::new(index, tokio.clone(), Knows::Seed(0), records());
+    let host = |index| ChitchatHost::new(index, 0, tokio.clone(), Knows::Seeds(vec![0]), records());
     let (news, crash, _) = history(1, host);
     assert!(news < Duration::from_secs(10), "{news:?}");
     assert!(

@@ -2,6 +2,7 @@
 //!
 //! It runs on tokio. Its clock is tokio's, paused, and moved along with the world's.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,8 +20,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::{Knows, Order, id_of};
-use crate::host::{Actions, Event, Host, News, Standing, gossip_address, host_at};
+use super::id_of;
+use crate::host::{Actions, Event, Host, Knows, News, Standing, Wish, gossip_address, host_at};
 
 /// Rounds of gossip.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -69,6 +70,7 @@ type Learnt = Arc<Mutex<Vec<News>>>;
 /// A host that runs chitchat.
 pub struct ChitchatHost {
     host: u32,
+    life: u32,
     seeds: Vec<u32>,
     tokio: Rc<Tokio>,
     inbox: mpsc::Sender<(SocketAddr, ChitchatMessage)>,
@@ -76,14 +78,14 @@ pub struct ChitchatHost {
     learnt: Learnt,
     handle: Option<ChitchatHandle>,
     transport: Wire,
-    live: Vec<bool>,
+    live: BTreeSet<(u32, u32)>,
     records: Vec<(String, String)>,
     left: bool,
 }
 
 impl ChitchatHost {
     /// A host with these records from the start.
-    pub fn new(host: u32, tokio: Rc<Tokio>, knows: Knows, records: Vec<(String, String)>) -> Self {
+    pub fn new(host: u32, life: u32, tokio: Rc<Tokio>, knows: Knows, records: Vec<(String, String)>) -> Self {
         let (inbox, receive) = mpsc::channel(INBOX);
         let outbox = Outbox::default();
         let transport = Wire(Mutex::new(Some(Ends {
@@ -92,11 +94,12 @@ impl ChitchatHost {
         })));
         let seeds = match knows {
             Knows::Everybody(_) => vec![0],
-            Knows::Seed(seed) => vec![seed],
+            Knows::Seeds(seeds) => seeds,
         };
-        let (learnt, handle, live, left) = (Learnt::default(), None, Vec::new(), false);
+        let (learnt, handle, live, left) = (Learnt::default(), None, BTreeSet::new(), false);
         Self {
             host,
+            life,
             seeds,
             tokio,
             inbox,
@@ -110,7 +113,7 @@ impl ChitchatHost {
         }
     }
 
-    /// The record that [`Order::Set`] stands for.
+    /// The record that [`Wish::Set`] stands for.
     pub fn record(key: u32, version: u64, bytes: usize) -> (String, String) {
         (format!("r{key}"), format!("{version:0bytes$}"))
     }
@@ -118,7 +121,7 @@ impl ChitchatHost {
     fn start(&mut self, now: Moment) {
         self.tokio.settle(now);
         let config = ChitchatConfig {
-            chitchat_id: ChitchatId::new(format!("agent-{:04}", self.host), 0, gossip_address(self.host)),
+            chitchat_id: ChitchatId::new(format!("agent-{:04}", self.host), u64::from(self.life), gossip_address(self.host)),
             cluster_id: "mesh".to_owned(),
             gossip_interval: INTERVAL,
             listen_addr: gossip_address(self.host),
@@ -163,24 +166,12 @@ impl ChitchatHost {
             return;
         };
         let Ok(chitchat) = chitchat.try_lock() else { return };
-        let mut live = vec![false; self.live.len()];
-        for member in chitchat.live_nodes().filter_map(|id| host_at(id.gossip_advertise_addr)) {
-            let member = member as usize;
-            if live.len() <= member {
-                live.resize(member + 1, false);
-            }
-            live[member] = true;
-        }
-        self.live.resize(live.len(), false);
-        for (member, (was, is)) in (0..).zip(self.live.iter().zip(&live)) {
-            if was != is && member != self.host {
-                let standing = if *is { Standing::Alive } else { Standing::Dead };
-                out.news.push(News::Member {
-                    member,
-                    life: 0,
-                    standing,
-                });
-            }
+        let member_of =
+            |id: &ChitchatId| Some((host_at(id.gossip_advertise_addr)?, u32::try_from(id.generation_id).ok()?));
+        let live: BTreeSet<(u32, u32)> =
+            chitchat.live_nodes().filter_map(member_of).filter(|(member, _)| *member != self.host).collect();
+        for (changed, standing) in [(&self.live - &live, Standing::Dead), (&live - &self.live, Standing::Alive)] {
+            out.news.extend(changed.into_iter().map(|(member, life)| News::Member { member, life, standing }));
         }
         self.live = live;
     }
@@ -196,7 +187,7 @@ impl Drop for ChitchatHost {
 
 impl Host for ChitchatHost {
     type Timer = ();
-    type Command = Order;
+    type Command = Wish;
 
     fn id(&self) -> MemberId {
         id_of(self.host)
@@ -222,14 +213,21 @@ impl Host for ChitchatHost {
                 round = true;
                 out.timers.push((now.after(INTERVAL), ()));
             }
-            Event::Command(Order::Set { key, version, bytes }) => {
+            Event::Command(Wish::Set { key, version, bytes }) => {
                 let (key, value) = Self::record(key, version, bytes);
                 if let Some(handle) = &self.handle {
                     let set = |chitchat: &mut chitchat::Chitchat| chitchat.self_node_state().set(&key, &value);
                     self.tokio.runtime.block_on(handle.with_chitchat(set));
                 }
             }
-            Event::Command(Order::Leave) => {
+            Event::Command(Wish::Remove { key, .. }) => {
+                if let Some(handle) = &self.handle {
+                    let key = format!("r{key}");
+                    let remove = |chitchat: &mut chitchat::Chitchat| chitchat.self_node_state().delete(&key);
+                    self.tokio.runtime.block_on(handle.with_chitchat(remove));
+                }
+            }
+            Event::Command(Wish::Leave) => {
                 self.left = true;
                 if let Some(handle) = &self.handle {
                     handle.abort();

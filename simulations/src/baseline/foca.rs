@@ -13,9 +13,9 @@ use foca::{
 use mesh_gossip::id::MemberId;
 use mesh_gossip::moment::Moment;
 
-use super::{Knows, Order, id_of};
+use super::id_of;
 use crate::dice::{Dice, dice};
-use crate::host::{Actions, Event, Host, News, Standing, gossip_address};
+use crate::host::{Actions, Event, Host, Knows, News, Standing, Wish, gossip_address};
 
 /// A host's name in foca: its index, and how often it had to take a new name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +102,7 @@ impl FocaHost {
 
 impl Host for FocaHost {
     type Timer = Timer<Name>;
-    type Command = Order;
+    type Command = Wish;
 
     fn id(&self) -> MemberId {
         id_of(self.host)
@@ -111,24 +111,29 @@ impl Host for FocaHost {
     fn handle(&mut self, now: Moment, event: Event<'_, Self>, out: &mut Actions<Timer<Name>>) {
         // foca answers a peer's mistakes with an error and goes on; there is nobody here who would want to know.
         let _ = match event {
-            Event::Start => match self.knows {
+            Event::Start => match &self.knows {
                 Knows::Everybody(size) => {
-                    let others = (0..size).filter(|other| *other != self.host);
+                    let others = (0..*size).filter(|other| *other != self.host);
                     let members = others.map(|host| Member::alive(Name { host, renewed: 0 }));
                     self.foca.apply_many(members, false, &mut self.runtime)
                 }
-                Knows::Seed(host) => self.foca.announce(Name { host, renewed: 0 }, &mut self.runtime),
+                Knows::Seeds(seeds) => {
+                    let names = seeds.iter().filter(|seed| **seed != self.host).map(|seed| Name { host: *seed, renewed: 0 });
+                    names.map(|name| self.foca.announce(name, &mut self.runtime)).collect()
+                }
             },
             Event::Datagram { body, .. } => self.foca.handle_data(body, &mut self.runtime),
             Event::Timer(timer) => self.foca.handle_timer(timer, &mut self.runtime),
-            Event::Command(Order::Set { key, version, bytes }) => {
+            Event::Command(Wish::Set { key, version, bytes }) => {
                 let mut record = vec![0; bytes.max(20)];
                 record[..4].copy_from_slice(&self.host.to_be_bytes());
                 record[4..8].copy_from_slice(&key.to_be_bytes());
                 record[8..16].copy_from_slice(&version.to_be_bytes());
                 self.foca.add_broadcast(&record).map(|_| ())
             }
-            Event::Command(Order::Leave) => self.foca.leave_cluster(&mut self.runtime),
+            Event::Command(Wish::Leave) => self.foca.leave_cluster(&mut self.runtime),
+            // foca's broadcasts know no removal.
+            Event::Command(Wish::Remove { .. }) => Ok(()),
             Event::Asked { .. } | Event::Answered { .. } | Event::Shipped { .. } => Ok(()),
         };
         self.drain(now, out);
