@@ -150,12 +150,8 @@ impl Ledger {
         let before = self.wrong_around(host as usize);
         self.up[host as usize] = false;
         self.set_wrong(now, self.wrong - before + self.wrong_around(host as usize));
-        let ended: Vec<_> = self
-            .open_false_deaths
-            .keys()
-            .filter(|(by, of)| *by == host || *of == host)
-            .copied()
-            .collect();
+        let ended: Vec<_> =
+            self.open_false_deaths.keys().filter(|(by, of)| *by == host || *of == host).copied().collect();
         for pair in ended {
             self.end_false_death(now, pair);
         }
@@ -182,25 +178,14 @@ impl Ledger {
         let event = EventId(self.spreads.len());
         let mut missing_in_all = 0;
         for fact in facts {
-            let missing: HostSet = observers
-                .clone()
-                .filter(|observer| !self.knows(*observer, *fact))
-                .collect();
+            let missing: HostSet = observers.clone().filter(|observer| !self.knows(*observer, *fact)).collect();
             let count = missing.len();
             if count > 0 {
                 missing_in_all += count;
-                self.waiting.entry(fact.subject()).or_default().push(Waiting {
-                    event,
-                    fact: *fact,
-                    missing,
-                });
+                self.waiting.entry(fact.subject()).or_default().push(Waiting { event, fact: *fact, missing });
             }
         }
-        self.spreads.push(Spread {
-            since: now,
-            took: Vec::new(),
-            missing: missing_in_all,
-        });
+        self.spreads.push(Spread { since: now, took: Vec::new(), missing: missing_in_all });
         event
     }
 
@@ -264,11 +249,7 @@ impl Ledger {
     /// How many members a host takes for live, itself included; 0 when it is down.
     pub fn seen_by(&self, host: u32) -> u32 {
         let index = host as usize;
-        if self.up.get(index).copied().unwrap_or(false) {
-            self.seen[index] + 1
-        } else {
-            0
-        }
+        if self.up.get(index).copied().unwrap_or(false) { self.seen[index] + 1 } else { 0 }
     }
 
     /// How many hosts are up.
@@ -297,9 +278,7 @@ impl Ledger {
     /// Wrong pairs that a host is part of.
     fn wrong_around(&self, host: usize) -> u64 {
         let others = (0..self.up.len()).filter(|other| *other != host);
-        let wrong = |other: usize| {
-            u64::from(self.is_wrong(host, other)) + u64::from(self.is_wrong(other, host))
-        };
+        let wrong = |other: usize| u64::from(self.is_wrong(host, other)) + u64::from(self.is_wrong(other, host));
         others.map(wrong).sum()
     }
 
@@ -333,24 +312,14 @@ impl Ledger {
         let (was, is) = (is_there(before), is_there(standing));
         if was != is {
             self.seen[by] = if is { self.seen[by] + 1 } else { self.seen[by] - 1 };
-            let wrong = if is == self.up[of] {
-                self.wrong - 1
-            } else {
-                self.wrong + 1
-            };
+            let wrong = if is == self.up[of] { self.wrong - 1 } else { self.wrong + 1 };
             self.set_wrong(now, wrong);
         }
         if is {
             self.end_false_death(now, (observer, member));
         } else if was && standing == Standing::Dead && self.is_unjust(observer, member, life) {
-            self.open_false_deaths
-                .insert((observer, member), self.false_deaths.len());
-            self.false_deaths.push(FalseDeath {
-                at: now,
-                observer,
-                member,
-                until: None,
-            });
+            self.open_false_deaths.insert((observer, member), self.false_deaths.len());
+            self.false_deaths.push(FalseDeath { at: now, observer, member, until: None });
         }
         let there = |fact| match fact {
             Fact::There { life: least, .. } => is && life >= least,
@@ -430,15 +399,7 @@ mod tests {
         }
         for (by, of) in [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)] {
             assert_eq!(ledger.agreed_since(), None);
-            ledger.see(
-                at(1),
-                by,
-                News::Member {
-                    member: of,
-                    life: 0,
-                    standing: Standing::Alive,
-                },
-            );
+            ledger.see(at(1), by, News::Member { member: of, life: 0, standing: Standing::Alive });
         }
         ledger
     }
@@ -451,15 +412,7 @@ mod tests {
         let event = ledger.expect(at(5), &[Fact::Gone { member: 2 }], 0..2);
         assert_eq!(ledger.agreed_since(), None);
         for (by, when) in [(1, 7), (0, 9)] {
-            ledger.see(
-                at(when),
-                by,
-                News::Member {
-                    member: 2,
-                    life: 0,
-                    standing: Standing::Dead,
-                },
-            );
+            ledger.see(at(when), by, News::Member { member: 2, life: 0, standing: Standing::Dead });
         }
         assert_eq!(ledger.agreed_since(), Some(at(9)));
         assert_eq!(ledger.spread(event).to_all(), Some(Duration::from_millis(4)));
@@ -469,25 +422,9 @@ mod tests {
     #[test]
     fn a_live_member_taken_for_dead_counts_until_it_is_seen_again() {
         let mut ledger = three_who_know_each_other();
-        ledger.see(
-            at(3),
-            0,
-            News::Member {
-                member: 1,
-                life: 0,
-                standing: Standing::Dead,
-            },
-        );
+        ledger.see(at(3), 0, News::Member { member: 1, life: 0, standing: Standing::Dead });
         assert_eq!((ledger.wrong(), ledger.false_deaths().len()), (1, 1));
-        ledger.see(
-            at(4),
-            0,
-            News::Member {
-                member: 1,
-                life: 0,
-                standing: Standing::Alive,
-            },
-        );
+        ledger.see(at(4), 0, News::Member { member: 1, life: 0, standing: Standing::Alive });
         assert_eq!(ledger.false_deaths()[0].until, Some(at(4)));
         assert_eq!(ledger.agreed_since(), Some(at(4)));
     }
@@ -495,30 +432,10 @@ mod tests {
     #[test]
     fn who_goes_down_need_not_learn_any_more() {
         let mut ledger = three_who_know_each_other();
-        let fact = Fact::Record {
-            member: 0,
-            key: 1,
-            version: 2,
-        };
+        let fact = Fact::Record { member: 0, key: 1, version: 2 };
         let event = ledger.expect(at(2), &[fact], 0..3);
-        ledger.see(
-            at(3),
-            1,
-            News::Record {
-                member: 0,
-                key: 1,
-                version: 1,
-            },
-        );
-        ledger.see(
-            at(4),
-            1,
-            News::Record {
-                member: 0,
-                key: 1,
-                version: 2,
-            },
-        );
+        ledger.see(at(3), 1, News::Record { member: 0, key: 1, version: 1 });
+        ledger.see(at(4), 1, News::Record { member: 0, key: 1, version: 2 });
         assert_eq!(ledger.spread(event).missing, 1);
         ledger.stopped(at(5), 2);
         assert_eq!(ledger.spread(event).to_all(), Some(Duration::from_millis(2)));

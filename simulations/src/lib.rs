@@ -5,9 +5,12 @@
 pub mod baseline;
 pub mod dice;
 pub mod entropy;
+pub mod execute;
 pub mod host;
 pub mod ledger;
+pub mod mesh;
 pub mod network;
+pub mod notary;
 pub mod outcome;
 pub mod report;
 pub mod run;

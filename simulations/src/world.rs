@@ -279,11 +279,7 @@ impl<H: Host, W: Watch> World<H, W> {
     pub fn skew(&mut self, index: u32, fast_by_ppm: i64) {
         let clock = &mut self.slots[index as usize].clock;
         let own = clock.own_at(self.now).as_micros();
-        *clock = Clock {
-            world: self.now,
-            own,
-            fast_by_ppm,
-        };
+        *clock = Clock { world: self.now, own, fast_by_ppm };
     }
 
     /// From now on a host needs this long for every packet it receives, and handles one after the other.
@@ -308,9 +304,7 @@ impl<H: Host, W: Watch> World<H, W> {
             self.agenda.pop();
             self.now = at;
             self.events += 1;
-            let entry = self.pending[slot as usize]
-                .take()
-                .expect("an agenda item has its entry");
+            let entry = self.pending[slot as usize].take().expect("an agenda item has its entry");
             self.free.push(slot);
             let Entry { host, life, what } = entry;
             let current = &self.slots[host as usize];
@@ -327,11 +321,7 @@ impl<H: Host, W: Watch> World<H, W> {
     }
 
     fn schedule(&mut self, at: u64, host: u32, what: Pending<H>) {
-        let entry = Entry {
-            host,
-            life: self.slots[host as usize].life,
-            what,
-        };
+        let entry = Entry { host, life: self.slots[host as usize].life, what };
         let slot = if let Some(slot) = self.free.pop() {
             self.pending[slot as usize] = Some(entry);
             slot
@@ -428,14 +418,7 @@ impl<H: Host, W: Watch> World<H, W> {
             Pending::Packet { from, sender, body } => {
                 let slot = &mut self.slots[index as usize];
                 slot.busy_until = self.now + slot.packet_cost;
-                self.hand(
-                    index,
-                    Event::Datagram {
-                        from: gossip_address(from),
-                        sender,
-                        body: &body,
-                    },
-                );
+                self.hand(index, Event::Datagram { from: gossip_address(from), sender, body: &body });
             }
             Pending::Timer { timer, .. } => self.hand(index, Event::Timer(timer)),
             Pending::Command(command) => self.hand(index, Event::Command(command)),
@@ -445,37 +428,20 @@ impl<H: Host, W: Watch> World<H, W> {
                     return;
                 };
                 let (from, request) = (open.asker_id, std::mem::take(&mut open.request));
-                self.hand(
-                    index,
-                    Event::Asked {
-                        from,
-                        ask: question,
-                        request: &request,
-                    },
-                );
+                self.hand(index, Event::Asked { from, ask: question, request: &request });
             }
             Pending::Answered(question, bytes) => {
                 let Some(open) = self.questions.remove(&question) else {
                     return;
                 };
-                let answer = if bytes.len() <= open.limit {
-                    Ok(&bytes[..])
-                } else {
-                    Err(AskFailure::NoAnswer)
-                };
+                let answer = if bytes.len() <= open.limit { Ok(&bytes[..]) } else { Err(AskFailure::NoAnswer) };
                 self.hand(index, Event::Answered { ask: open.ask, answer });
             }
             Pending::Failed(question, why) => {
                 let Some(open) = self.questions.remove(&question) else {
                     return;
                 };
-                self.hand(
-                    index,
-                    Event::Answered {
-                        ask: open.ask,
-                        answer: Err(why),
-                    },
-                );
+                self.hand(index, Event::Answered { ask: open.ask, answer: Err(why) });
             }
             Pending::Wake => {}
         }
@@ -499,45 +465,19 @@ impl<H: Host, W: Watch> World<H, W> {
         }
         for (to, body) in actions.sends.drain(..) {
             let payload = body.len() + self.rules.seal_bytes;
-            self.slots[index as usize]
-                .traffic
-                .datagram(H::kind(&body), wire_bytes(payload));
+            self.slots[index as usize].traffic.datagram(H::kind(&body), wire_bytes(payload));
             let Some(to) = host_at(to).filter(|to| *to < self.len()) else {
                 continue;
             };
             match self.network.send(&mut self.dice, index, to, payload) {
                 Fate::Lost => {}
                 Fate::After(after) => {
-                    self.schedule(
-                        self.now + micros(after),
-                        to,
-                        Pending::Packet {
-                            from: index,
-                            sender,
-                            body,
-                        },
-                    );
+                    self.schedule(self.now + micros(after), to, Pending::Packet { from: index, sender, body });
                 }
                 Fate::Twice(first, second) => {
                     let copy = body.clone();
-                    self.schedule(
-                        self.now + micros(first),
-                        to,
-                        Pending::Packet {
-                            from: index,
-                            sender,
-                            body,
-                        },
-                    );
-                    self.schedule(
-                        self.now + micros(second),
-                        to,
-                        Pending::Packet {
-                            from: index,
-                            sender,
-                            body: copy,
-                        },
-                    );
+                    self.schedule(self.now + micros(first), to, Pending::Packet { from: index, sender, body });
+                    self.schedule(self.now + micros(second), to, Pending::Packet { from: index, sender, body: copy });
                 }
             }
         }
@@ -557,17 +497,13 @@ impl<H: Host, W: Watch> World<H, W> {
     }
 
     fn end(&self, host: u32) -> End {
-        End {
-            host,
-            life: self.slots[host as usize].life,
-        }
+        End { host, life: self.slots[host as usize].life }
     }
 
     /// Carries bytes over a stream; when they arrive, or what trying for `waiting` cost.
     fn carry(&mut self, from: End, to: End, bytes: usize, waiting: Duration) -> Option<u64> {
         let transfer = if self.is_up(to.host) {
-            self.streams
-                .send(self.now, (from, to), bytes as u64, &self.network, &mut self.dice)
+            self.streams.send(self.now, (from, to), bytes as u64, &self.network, &mut self.dice)
         } else {
             None
         };
@@ -594,30 +530,10 @@ impl<H: Host, W: Watch> World<H, W> {
         let to = self.destination(question.at, question.member);
         let answerer = to.map_or(asker, |to| self.end(to));
         let bytes = question.request.len();
-        let Question {
-            ask,
-            request,
-            limit,
-            within,
-            ..
-        } = question;
-        self.questions.insert(
-            key,
-            Open {
-                asker,
-                asker_id,
-                answerer,
-                ask,
-                request,
-                limit,
-            },
-        );
+        let Question { ask, request, limit, within, .. } = question;
+        self.questions.insert(key, Open { asker, asker_id, answerer, ask, request, limit });
         let Some(to) = to else {
-            self.schedule(
-                deadline.min(self.now + 100_000),
-                index,
-                Pending::Failed(key, AskFailure::Unreachable),
-            );
+            self.schedule(deadline.min(self.now + 100_000), index, Pending::Failed(key, AskFailure::Unreachable));
             return;
         };
         match self.carry(asker, answerer, bytes, within) {
@@ -646,14 +562,7 @@ impl<H: Host, W: Watch> World<H, W> {
         };
         let ends = (self.end(index), self.end(to));
         if let Some(arrives) = self.carry(ends.0, ends.1, parcel.bytes.len(), Duration::from_secs(1)) {
-            self.schedule(
-                arrives,
-                to,
-                Pending::Shipped {
-                    from: sender,
-                    bytes: parcel.bytes,
-                },
-            );
+            self.schedule(arrives, to, Pending::Shipped { from: sender, bytes: parcel.bytes });
         }
     }
 }

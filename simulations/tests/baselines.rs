@@ -14,10 +14,7 @@ const SIZE: u32 = 20;
 
 /// Everybody starts, one record changes, one host crashes: how long each took to be known, and all bytes sent.
 fn history<H: Host<Command = Wish>>(seed: u64, mut host: impl FnMut(u32) -> H) -> (Duration, Duration, u64) {
-    let rules = Rules {
-        seal_bytes: 0,
-        streams: StreamCosts::default(),
-    };
+    let rules = Rules { seal_bytes: 0, streams: StreamCosts::default() };
     let mut world = World::new(seed, Network::new(seed, Weather::default()), rules, Ledger::new());
     for index in 0..SIZE {
         world.watch.started(world.now(), index, 0);
@@ -26,26 +23,11 @@ fn history<H: Host<Command = Wish>>(seed: u64, mut host: impl FnMut(u32) -> H) -
         world.add(host(index));
     }
     world.run_for(Duration::from_secs(30));
-    assert!(
-        world.watch.agreed_since().is_some(),
-        "seed {seed}: {} pairs are wrong",
-        world.watch.wrong()
-    );
+    assert!(world.watch.agreed_since().is_some(), "seed {seed}: {} pairs are wrong", world.watch.wrong());
 
-    let record = Fact::Record {
-        member: 3,
-        key: 1,
-        version: 7,
-    };
+    let record = Fact::Record { member: 3, key: 1, version: 7 };
     let news = world.watch.expect(world.now(), &[record], 0..SIZE);
-    world.command(
-        3,
-        Wish::Set {
-            key: 1,
-            version: 7,
-            bytes: 200,
-        },
-    );
+    world.command(3, Wish::Set { key: 1, version: 7, bytes: 200 });
     world.run_for(Duration::from_secs(20));
 
     world.crash(5);
@@ -63,10 +45,7 @@ fn foca_spreads_news_in_a_second_and_finds_a_crash_in_ten_and_replays() {
     let run = || history(1, |index| FocaHost::new(1, index, 0, SIZE, Knows::Everybody(SIZE)));
     let (news, crash, bytes) = run();
     assert!(news < Duration::from_secs(2), "{news:?}");
-    assert!(
-        crash > Duration::from_secs(3) && crash < Duration::from_secs(15),
-        "{crash:?}"
-    );
+    assert!(crash > Duration::from_secs(3) && crash < Duration::from_secs(15), "{crash:?}");
     assert_eq!((news, crash, bytes), run());
 }
 
@@ -77,8 +56,5 @@ fn chitchat_spreads_news_in_seconds_and_finds_a_crash_in_twenty() {
     let host = |index| ChitchatHost::new(index, 0, tokio.clone(), Knows::Seeds(vec![0]), records());
     let (news, crash, _) = history(1, host);
     assert!(news < Duration::from_secs(10), "{news:?}");
-    assert!(
-        crash > Duration::from_secs(3) && crash < Duration::from_secs(40),
-        "{crash:?}"
-    );
+    assert!(crash > Duration::from_secs(3) && crash < Duration::from_secs(40), "{crash:?}");
 }

@@ -88,29 +88,13 @@ impl ChitchatHost {
     pub fn new(host: u32, life: u32, tokio: Rc<Tokio>, knows: Knows, records: Vec<(String, String)>) -> Self {
         let (inbox, receive) = mpsc::channel(INBOX);
         let outbox = Outbox::default();
-        let transport = Wire(Mutex::new(Some(Ends {
-            receive,
-            outbox: Arc::clone(&outbox),
-        })));
+        let transport = Wire(Mutex::new(Some(Ends { receive, outbox: Arc::clone(&outbox) })));
         let seeds = match knows {
             Knows::Everybody(_) => vec![0],
             Knows::Seeds(seeds) => seeds,
         };
         let (learnt, handle, live, left) = (Learnt::default(), None, BTreeSet::new(), false);
-        Self {
-            host,
-            life,
-            seeds,
-            tokio,
-            inbox,
-            outbox,
-            learnt,
-            handle,
-            transport,
-            live,
-            records,
-            left,
-        }
+        Self { host, life, seeds, tokio, inbox, outbox, learnt, handle, transport, live, records, left }
     }
 
     /// The record that [`Wish::Set`] stands for.
@@ -121,19 +105,16 @@ impl ChitchatHost {
     fn start(&mut self, now: Moment) {
         self.tokio.settle(now);
         let config = ChitchatConfig {
-            chitchat_id: ChitchatId::new(format!("agent-{:04}", self.host), u64::from(self.life), gossip_address(self.host)),
+            chitchat_id: ChitchatId::new(
+                format!("agent-{:04}", self.host),
+                u64::from(self.life),
+                gossip_address(self.host),
+            ),
             cluster_id: "mesh".to_owned(),
             gossip_interval: INTERVAL,
             listen_addr: gossip_address(self.host),
-            seed_nodes: self
-                .seeds
-                .iter()
-                .map(|seed| gossip_address(*seed).to_string())
-                .collect(),
-            failure_detector_config: FailureDetectorConfig {
-                sampling_window_size: 100,
-                ..Default::default()
-            },
+            seed_nodes: self.seeds.iter().map(|seed| gossip_address(*seed).to_string()).collect(),
+            failure_detector_config: FailureDetectorConfig { sampling_window_size: 100, ..Default::default() },
             marked_for_deletion_grace_period: Duration::from_secs(3_600),
             catchup_callback: None,
             extra_liveness_predicate: None,
@@ -141,9 +122,7 @@ impl ChitchatHost {
         let learnt = Arc::clone(&self.learnt);
         let (records, transport) = (std::mem::take(&mut self.records), &self.transport);
         let handle = self.tokio.runtime.block_on(async {
-            let handle = spawn_chitchat(config, records, transport)
-                .await
-                .expect("the wire opens once");
+            let handle = spawn_chitchat(config, records, transport).await.expect("the wire opens once");
             let subscribe = |chitchat: &mut chitchat::Chitchat| {
                 let learnt = Arc::clone(&learnt);
                 let note = move |change: chitchat::KeyChangeEvent<'_>| {
@@ -272,10 +251,7 @@ impl Socket for Ends {
     }
 
     async fn recv(&mut self) -> anyhow::Result<(SocketAddr, ChitchatMessage)> {
-        self.receive
-            .recv()
-            .await
-            .ok_or_else(|| anyhow::anyhow!("the host is gone"))
+        self.receive.recv().await.ok_or_else(|| anyhow::anyhow!("the host is gone"))
     }
 }
 

@@ -28,10 +28,7 @@ impl Identity for Name {
     type Addr = u32;
 
     fn renew(&self) -> Option<Self> {
-        Some(Self {
-            renewed: self.renewed + 1,
-            ..*self
-        })
+        Some(Self { renewed: self.renewed + 1, ..*self })
     }
 
     fn addr(&self) -> u32 {
@@ -57,20 +54,11 @@ impl FocaHost {
     pub fn new(seed: u64, host: u32, life: u32, size: u32, knows: Knows) -> Self {
         let held = Rc::default();
         let size = NonZeroU32::new(size).unwrap_or(NonZeroU32::MIN);
-        let name = Name {
-            host,
-            renewed: life << 16,
-        };
+        let name = Name { host, renewed: life << 16 };
         let chance = dice(seed, 0x666f_6361 ^ (u64::from(host) << 32) ^ (u64::from(life) << 56));
         let records = Records(Rc::clone(&held));
         let foca = Foca::with_custom_broadcast(name, Config::new_lan(size), chance, Compact, records);
-        Self {
-            host,
-            knows,
-            foca,
-            runtime: AccumulatingRuntime::new(),
-            held,
-        }
+        Self { host, knows, foca, runtime: AccumulatingRuntime::new(), held }
     }
 
     fn drain(&mut self, now: Moment, out: &mut Actions<Timer<Name>>) {
@@ -90,11 +78,7 @@ impl FocaHost {
                 }
                 _ => continue,
             };
-            out.news.push(News::Member {
-                member: name.host,
-                life: name.renewed >> 16,
-                standing,
-            });
+            out.news.push(News::Member { member: name.host, life: name.renewed >> 16, standing });
         }
         out.news.append(&mut self.held.borrow_mut().news);
     }
@@ -118,8 +102,9 @@ impl Host for FocaHost {
                     self.foca.apply_many(members, false, &mut self.runtime)
                 }
                 Knows::Seeds(seeds) => {
-                    let names = seeds.iter().filter(|seed| **seed != self.host).map(|seed| Name { host: *seed, renewed: 0 });
-                    names.map(|name| self.foca.announce(name, &mut self.runtime)).collect()
+                    let names =
+                        seeds.iter().filter(|seed| **seed != self.host).map(|seed| Name { host: *seed, renewed: 0 });
+                    names.try_for_each(|name| self.foca.announce(name, &mut self.runtime))
                 }
             },
             Event::Datagram { body, .. } => self.foca.handle_data(body, &mut self.runtime),
@@ -179,11 +164,7 @@ impl BroadcastHandler<Name> for Records {
             return Ok(None);
         }
         held.versions.insert((owner, key), version);
-        held.news.push(News::Record {
-            member: owner,
-            key,
-            version,
-        });
+        held.news.push(News::Record { member: owner, key, version });
         Ok(Some(RecordKey { owner, key }))
     }
 }
@@ -205,26 +186,15 @@ fn take_name(buf: &mut impl Buf) -> Result<Name, NotAMessage> {
     if buf.remaining() < 8 {
         return Err(NotAMessage);
     }
-    Ok(Name {
-        host: buf.get_u32(),
-        renewed: buf.get_u32(),
-    })
+    Ok(Name { host: buf.get_u32(), renewed: buf.get_u32() })
 }
 
 fn take_u8(buf: &mut impl Buf) -> Result<u8, NotAMessage> {
-    if buf.has_remaining() {
-        Ok(buf.get_u8())
-    } else {
-        Err(NotAMessage)
-    }
+    if buf.has_remaining() { Ok(buf.get_u8()) } else { Err(NotAMessage) }
 }
 
 fn take_u16(buf: &mut impl Buf) -> Result<u16, NotAMessage> {
-    if buf.remaining() < 2 {
-        Err(NotAMessage)
-    } else {
-        Ok(buf.get_u16())
-    }
+    if buf.remaining() < 2 { Err(NotAMessage) } else { Ok(buf.get_u16()) }
 }
 
 impl Codec<Name> for Compact {
@@ -263,22 +233,10 @@ impl Codec<Name> for Compact {
         let message = match take_u8(buf)? {
             0 => Message::Ping(take_u8(buf)?),
             1 => Message::Ack(take_u8(buf)?),
-            2 => Message::PingReq {
-                probe_number: take_u8(buf)?,
-                target: take_name(buf)?,
-            },
-            3 => Message::IndirectPing {
-                probe_number: take_u8(buf)?,
-                origin: take_name(buf)?,
-            },
-            4 => Message::IndirectAck {
-                probe_number: take_u8(buf)?,
-                target: take_name(buf)?,
-            },
-            5 => Message::ForwardedAck {
-                probe_number: take_u8(buf)?,
-                origin: take_name(buf)?,
-            },
+            2 => Message::PingReq { probe_number: take_u8(buf)?, target: take_name(buf)? },
+            3 => Message::IndirectPing { probe_number: take_u8(buf)?, origin: take_name(buf)? },
+            4 => Message::IndirectAck { probe_number: take_u8(buf)?, target: take_name(buf)? },
+            5 => Message::ForwardedAck { probe_number: take_u8(buf)?, origin: take_name(buf)? },
             6 => Message::Announce,
             7 => Message::Feed,
             8 => Message::Gossip,
@@ -286,12 +244,7 @@ impl Codec<Name> for Compact {
             10 => Message::TurnUndead,
             _ => return Err(NotAMessage),
         };
-        Ok(Header {
-            src,
-            src_incarnation,
-            dst,
-            message,
-        })
+        Ok(Header { src, src_incarnation, dst, message })
     }
 
     fn encode_member(&mut self, member: &Member<Name>, mut buf: impl BufMut) -> Result<(), NotAMessage> {

@@ -21,7 +21,11 @@ pub fn page(outcomes: &[Outcome], about: &[(String, String)], command: &str) -> 
         escape(&title),
         escape(&title),
         if failed == 0 { "good" } else { "bad" },
-        if failed == 0 { format!("all {} runs hold", outcomes.len()) } else { format!("{failed} of {} runs fail", outcomes.len()) },
+        if failed == 0 {
+            format!("all {} runs hold", outcomes.len())
+        } else {
+            format!("{failed} of {} runs fail", outcomes.len())
+        },
     );
     for (name, about) in about {
         let runs: Vec<&Outcome> = outcomes.iter().filter(|outcome| outcome.scenario == *name).collect();
@@ -35,7 +39,11 @@ pub fn page(outcomes: &[Outcome], about: &[(String, String)], command: &str) -> 
         plots(&mut html, &runs);
         html.push_str("</div></section>");
     }
-    let _ = write!(html, "<footer>Made by <code>{}</code>. The same command makes the same page.</footer></main></html>", escape(command));
+    let _ = write!(
+        html,
+        "<footer>Made by <code>{}</code>. The same command makes the same page.</footer></main></html>",
+        escape(command)
+    );
     html
 }
 
@@ -54,7 +62,8 @@ fn figures(html: &mut String, runs: &[&Outcome]) {
             let mut all: Vec<f64> = times.iter().flat_map(|times| times.to_all_ms.iter().copied()).collect();
             all.sort_by(f64::total_cmp);
             let p99 = crate::outcome::quantile(&all, usize::try_from(events).unwrap_or(usize::MAX), 0.99);
-            let shown = p99.filter(|p99| p99.is_finite()).map_or_else(|| "not all".to_owned(), |p99| format!("{p99:.0}"));
+            let shown =
+                p99.filter(|p99| p99.is_finite()).map_or_else(|| "not all".to_owned(), |p99| format!("{p99:.0}"));
             figure(name, shown, "ms p99");
         }
     }
@@ -106,28 +115,42 @@ fn plots(html: &mut String, runs: &[&Outcome]) {
         points: first.samples.iter().map(|sample| (sample.at, value(sample))).collect(),
         steps: false,
     };
-    figure_of(html, "Members seen over time", "Between the member that sees fewest and the one that sees most.", &Plot {
-        x_label: seconds.clone(),
-        y_label: "members taken for live".to_owned(),
-        lines: vec![
-            series("the one in the middle", "a", |sample| f64::from(sample.middle)),
-            series("really up", "ink", |sample| f64::from(sample.up)),
-        ],
-        band: first.samples.iter().map(|sample| (sample.at, f64::from(sample.fewest), f64::from(sample.most))).collect(),
-        marks: marks(),
-        y_at_least: 1.0,
-        x_to: Some(first.seconds),
-    });
+    figure_of(
+        html,
+        "Members seen over time",
+        "Between the member that sees fewest and the one that sees most.",
+        &Plot {
+            x_label: seconds.clone(),
+            y_label: "members taken for live".to_owned(),
+            lines: vec![
+                series("the one in the middle", "a", |sample| f64::from(sample.middle)),
+                series("really up", "ink", |sample| f64::from(sample.up)),
+            ],
+            band: first
+                .samples
+                .iter()
+                .map(|sample| (sample.at, f64::from(sample.fewest), f64::from(sample.most)))
+                .collect(),
+            marks: marks(),
+            y_at_least: 1.0,
+            x_to: Some(first.seconds),
+        },
+    );
     distributions(html, runs);
-    figure_of(html, "Traffic over time", "Sent by a member on average, headers of IP and UDP included.", &Plot {
-        x_label: seconds,
-        y_label: "bytes a second".to_owned(),
-        lines: vec![series("", "b", |sample| sample.bytes_per_second)],
-        band: Vec::new(),
-        marks: marks(),
-        y_at_least: 100.0,
-        x_to: Some(first.seconds),
-    });
+    figure_of(
+        html,
+        "Traffic over time",
+        "Sent by a member on average, headers of IP and UDP included.",
+        &Plot {
+            x_label: seconds,
+            y_label: "bytes a second".to_owned(),
+            lines: vec![series("", "b", |sample| sample.bytes_per_second)],
+            band: Vec::new(),
+            marks: marks(),
+            y_at_least: 100.0,
+            x_to: Some(first.seconds),
+        },
+    );
     bytes_per_node(html, runs);
     bytes_by_kind(html, first);
 }
@@ -148,18 +171,23 @@ fn distributions(html: &mut String, runs: &[&Outcome]) {
             0 => format!("{events} events in {} runs.", runs.len()),
             some => format!("{events} events in {} runs; {some} of them are not known to everybody.", runs.len()),
         };
-        figure_of(html, &capital(name), &note, &Plot {
-            x_label: "milliseconds since it happened".to_owned(),
-            y_label: "share".to_owned(),
-            lines: vec![
-                Line { label: "until all know it".to_owned(), class: "b", points: cumulative(&all), steps: true },
-                Line { label: "until one knows it".to_owned(), class: "a", points: cumulative(&each), steps: true },
-            ],
-            band: Vec::new(),
-            marks: Vec::new(),
-            y_at_least: 1.0,
-            x_to: None,
-        });
+        figure_of(
+            html,
+            &capital(name),
+            &note,
+            &Plot {
+                x_label: "milliseconds since it happened".to_owned(),
+                y_label: "share".to_owned(),
+                lines: vec![
+                    Line { label: "until all know it".to_owned(), class: "b", points: cumulative(&all), steps: true },
+                    Line { label: "until one knows it".to_owned(), class: "a", points: cumulative(&each), steps: true },
+                ],
+                band: Vec::new(),
+                marks: Vec::new(),
+                y_at_least: 1.0,
+                x_to: None,
+            },
+        );
     }
 }
 
@@ -167,15 +195,20 @@ fn bytes_per_node(html: &mut String, runs: &[&Outcome]) {
     let mut bytes: Vec<f64> = runs.iter().flat_map(|run| run.bytes_per_second.iter().copied()).collect();
     bytes.sort_by(f64::total_cmp);
     let points = cumulative(&bytes);
-    figure_of(html, "Bytes per node", "How evenly the load is spread: the share of members that send less.", &Plot {
-        x_label: "bytes a second, over the whole run".to_owned(),
-        y_label: "share of members".to_owned(),
-        lines: vec![Line { label: String::new(), class: "a", points, steps: true }],
-        band: Vec::new(),
-        marks: Vec::new(),
-        y_at_least: 1.0,
-        x_to: None,
-    });
+    figure_of(
+        html,
+        "Bytes per node",
+        "How evenly the load is spread: the share of members that send less.",
+        &Plot {
+            x_label: "bytes a second, over the whole run".to_owned(),
+            y_label: "share of members".to_owned(),
+            lines: vec![Line { label: String::new(), class: "a", points, steps: true }],
+            band: Vec::new(),
+            marks: Vec::new(),
+            y_at_least: 1.0,
+            x_to: None,
+        },
+    );
 }
 
 fn bytes_by_kind(html: &mut String, run: &Outcome) {

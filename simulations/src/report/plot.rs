@@ -73,7 +73,8 @@ impl Plot {
         let y_top = if y_most <= 1.0 { 1.0 } else { (y_most / y_step).ceil() * y_step };
         let x = Scale { from: 0.0, to: x_most.max(1e-9), low: LEFT, high: WIDTH - RIGHT };
         let y = Scale { from: 0.0, to: y_top.max(1e-9), low: HEIGHT - BOTTOM, high: TOP };
-        let mut svg = format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">", escape(&self.y_label));
+        let mut svg =
+            format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">", escape(&self.y_label));
         self.draw_axes(&mut svg, &x, &y, x_step, y_step);
         self.draw_marks(&mut svg, &x);
         if !self.band.is_empty() {

@@ -7,12 +7,26 @@ use crate::outcome::{Outcome, Times};
 /// One line a run, then what did not hold and how to see it again.
 pub fn table(outcomes: &[Outcome]) -> String {
     let mut rows = vec![
-        ["scenario", "seed", "members", "crash p99", "news p99", "join p99", "false deaths", "B/s", "agreed", "verdict"]
-            .map(str::to_owned),
+        [
+            "scenario",
+            "seed",
+            "members",
+            "crash p99",
+            "news p99",
+            "join p99",
+            "false deaths",
+            "B/s",
+            "agreed",
+            "verdict",
+        ]
+        .map(str::to_owned),
     ];
     for outcome in outcomes {
-        let name =
-            if outcome.breed == "mesh" { outcome.scenario.clone() } else { format!("{} ({})", outcome.scenario, outcome.breed) };
+        let name = if outcome.breed == "mesh" {
+            outcome.scenario.clone()
+        } else {
+            format!("{} ({})", outcome.scenario, outcome.breed)
+        };
         let held = outcome.verdicts.iter().filter(|verdict| verdict.holds).count();
         rows.push([
             name,

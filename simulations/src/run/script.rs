@@ -41,8 +41,7 @@ pub(super) struct Script {
 
 impl Script {
     pub(super) fn new(scenario: &Scenario) -> Self {
-        let mut script =
-            Self { end: scenario.runs_for, order: 0, agenda: BinaryHeap::new(), steps: BTreeMap::new() };
+        let mut script = Self { end: scenario.runs_for, order: 0, agenda: BinaryHeap::new(), steps: BTreeMap::new() };
         for (index, (at, _)) in scenario.faults.iter().enumerate() {
             script.plan(*at, Step::Fault(index));
         }
@@ -106,7 +105,8 @@ impl<B: Breed> Run<'_, B> {
                 self.separate(who);
             }
             Fault::OneWay(from, to) => {
-                let (from, to) = (self.members_of(&from).into_iter().collect(), self.members_of(&to).into_iter().collect());
+                let (from, to) =
+                    (self.members_of(&from).into_iter().collect(), self.members_of(&to).into_iter().collect());
                 self.world.network().add_rule(Way::OneWay(from, to), Verdict::Cut);
             }
             Fault::Heal => {

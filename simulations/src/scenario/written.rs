@@ -353,9 +353,7 @@ fn check_fault(at: usize, written: FaultWritten, runs_for: Duration) -> Result<(
         };
         Fault::Restart(it.who, key)
     }));
-    named.extend(
-        written.rolling_restart.map(|it| Fault::Rolling { who: it.who, every: it.every.0, down: it.down.0 }),
-    );
+    named.extend(written.rolling_restart.map(|it| Fault::Rolling { who: it.who, every: it.every.0, down: it.down.0 }));
     named.extend(written.stall.map(|it| Fault::Stall {
         who: it.who,
         time: it.time.0,
@@ -387,11 +385,7 @@ fn check_fault(at: usize, written: FaultWritten, runs_for: Duration) -> Result<(
     }
 }
 
-fn check_expectation(
-    at: usize,
-    written: &ExpectationWritten,
-    runs_for: Duration,
-) -> Result<Vec<Expectation>, Wrong> {
+fn check_expectation(at: usize, written: &ExpectationWritten, runs_for: Duration) -> Result<Vec<Expectation>, Wrong> {
     let mut named = Vec::new();
     named.extend(written.agreed_at.map(|time| Expectation::AgreedAt(time.0)));
     named.extend(written.crash_known_within.map(|time| Expectation::CrashKnownWithin(time.0)));

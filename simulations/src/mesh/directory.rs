@@ -1,0 +1,41 @@
+//! Which host a member is on: something only the maker of a world knows.
+
+use std::collections::BTreeMap;
+
+use mesh_gossip::id::MemberId;
+
+use crate::scenario::KeyOf;
+
+/// See the [module's page](self).
+#[derive(Debug, Default)]
+pub(super) struct Directory {
+    members: BTreeMap<MemberId, (u32, u32)>,
+    keys: BTreeMap<u32, u32>,
+}
+
+impl Directory {
+    /// Which of its keys a host starts with: the number of the last, or the next one.
+    pub(super) fn key_number(&mut self, host: u32, key: KeyOf) -> u32 {
+        match (self.keys.get_mut(&host), key) {
+            (None, _) => {
+                self.keys.insert(host, 0);
+                0
+            }
+            (Some(number), KeyOf::Before) => *number,
+            (Some(number), KeyOf::Nobody) => {
+                *number += 1;
+                *number
+            }
+        }
+    }
+
+    /// A member starts on a host, in this life of the host.
+    pub(super) fn enter(&mut self, member: MemberId, host: u32, life: u32) {
+        self.members.insert(member, (host, life));
+    }
+
+    /// The host of a member, and the last life in which the host was that member.
+    pub(super) fn find(&self, member: MemberId) -> Option<(u32, u32)> {
+        self.members.get(&member).copied()
+    }
+}
