@@ -330,7 +330,7 @@ fn tell(directory: &Directory, core: &Protocol, notice: Notice, out: &mut Action
                     Value::Inline(value) => content_of(value).map(|(_, version)| version),
                     // Whatever was set, it is gone.
                     Value::Removed => Some(u64::MAX),
-                    Value::Blob { hash, .. } => core.blobs().get(hash).and_then(|blob| content_of(blob)).map(|it| it.1),
+                    Value::Blob { hash, .. } => core.blobs().get(hash).and_then(|blob| content_of(&blob)).map(|it| it.1),
                 };
                 let key = record.key().as_str().trim_start_matches('r').parse();
                 if let (Some(version), Ok(key)) = (version, key) {
@@ -339,7 +339,7 @@ fn tell(directory: &Directory, core: &Protocol, notice: Notice, out: &mut Action
             }
         }
         Notice::BlobArrived { member, hash } => {
-            let blob = core.blobs().get(&hash).and_then(|blob| content_of(blob));
+            let blob = core.blobs().get(&hash).and_then(|blob| content_of(&blob));
             if let (Some((member, _)), Some((key, version))) = (directory.find(member), blob) {
                 out.news.push(News::Record { member, key, version });
             }

@@ -102,7 +102,7 @@ impl Host for FocaHost {
                     self.foca.apply_many(members, false, &mut self.runtime)
                 }
                 Knows::Seeds(seeds) => {
-                    let names =
+                    let mut names =
                         seeds.iter().filter(|seed| **seed != self.host).map(|seed| Name { host: *seed, renewed: 0 });
                     names.try_for_each(|name| self.foca.announce(name, &mut self.runtime))
                 }
