@@ -211,7 +211,11 @@ impl MeshHost {
     fn wish(&mut self, now: Moment, wish: Wish) {
         match wish {
             Wish::Set { key, version, bytes } => {
-                let set = self.core.set(now, key_of(key), content(key, version, bytes), &mut self.effects);
+                let value = content(key, version, bytes);
+                if let Ok(Value::Blob { hash, .. }) = Value::of(value.clone()) {
+                    self.directory.borrow_mut().enter_blob(hash, key, version);
+                }
+                let set = self.core.set(now, key_of(key), value, &mut self.effects);
                 set.expect("a scenario's records are within bounds");
             }
             Wish::Remove { key, .. } => self.core.remove(now, key_of(key), &mut self.effects),
@@ -330,7 +334,8 @@ fn tell(directory: &Directory, core: &Protocol, notice: Notice, out: &mut Action
                     Value::Inline(value) => content_of(value).map(|(_, version)| version),
                     // Whatever was set, it is gone.
                     Value::Removed => Some(u64::MAX),
-                    Value::Blob { hash, .. } => core.blobs().get(hash).and_then(|blob| content_of(&blob)).map(|it| it.1),
+                    Value::Blob { hash, .. } if core.blobs().contains(hash) => directory.blob(hash).map(|it| it.1),
+                    Value::Blob { .. } => None,
                 };
                 let key = record.key().as_str().trim_start_matches('r').parse();
                 if let (Some(version), Ok(key)) = (version, key) {
@@ -339,8 +344,7 @@ fn tell(directory: &Directory, core: &Protocol, notice: Notice, out: &mut Action
             }
         }
         Notice::BlobArrived { member, hash } => {
-            let blob = core.blobs().get(&hash).and_then(|blob| content_of(&blob));
-            if let (Some((member, _)), Some((key, version))) = (directory.find(member), blob) {
+            if let (Some((member, _)), Some((key, version))) = (directory.find(member), directory.blob(&hash)) {
                 out.news.push(News::Record { member, key, version });
             }
         }

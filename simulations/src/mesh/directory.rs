@@ -11,6 +11,7 @@ use crate::scenario::KeyOf;
 pub(super) struct Directory {
     members: BTreeMap<MemberId, (u32, u32)>,
     keys: BTreeMap<u32, u32>,
+    blobs: BTreeMap<[u8; 32], (u32, u64)>,
 }
 
 impl Directory {
@@ -32,6 +33,16 @@ impl Directory {
     /// A member starts on a host, in this life of the host.
     pub(super) fn enter(&mut self, member: MemberId, host: u32, life: u32) {
         self.members.insert(member, (host, life));
+    }
+
+    /// A blob is offered under this key in this version.
+    pub(super) fn enter_blob(&mut self, hash: [u8; 32], key: u32, version: u64) {
+        self.blobs.insert(hash, (key, version));
+    }
+
+    /// The key and version under which a blob was offered.
+    pub(super) fn blob(&self, hash: &[u8; 32]) -> Option<(u32, u64)> {
+        self.blobs.get(hash).copied()
     }
 
     /// The host of a member, and the last life in which the host was that member.
