@@ -3,6 +3,7 @@
 
 pub mod alive;
 pub mod blob;
+pub mod catalog;
 pub mod config;
 pub mod courier;
 pub mod detect;

@@ -19,7 +19,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 /// The most bytes of a canonical schema's text; larger bodies are neither published nor accepted.
-pub const MAX_BODY_BYTES: usize = 256 * 1024;
+pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 
 /// The name of a canonical schema: the SHA-256 of its text. Prints as `sha256:` and 64 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -89,7 +89,9 @@ pub fn read_body(bytes: &[u8], digest: &Digest) -> Result<Arc<Value>, BadBody> {
     if Digest::of_text(bytes) != *digest {
         return Err(BadBody::WrongDigest);
     }
-    serde_json::from_slice(bytes).map(Arc::new).map_err(|_| BadBody::NotJson)
+    serde_json::from_slice(bytes)
+        .map(Arc::new)
+        .map_err(|_| BadBody::NotJson)
 }
 
 impl fmt::Display for Digest {
@@ -168,7 +170,10 @@ mod tests {
         let digest = Digest::of(&schema);
         assert_eq!(*read_body(text.as_bytes(), &digest).unwrap(), schema);
         assert_eq!(read_body(b"{}", &digest), Err(BadBody::WrongDigest));
-        assert_eq!(read_body(&vec![b' '; MAX_BODY_BYTES + 1], &digest), Err(BadBody::TooLarge));
+        assert_eq!(
+            read_body(&vec![b' '; MAX_BODY_BYTES + 1], &digest),
+            Err(BadBody::TooLarge)
+        );
         assert_eq!(read_body(b"{", &Digest::of_text(b"{")), Err(BadBody::NotJson));
     }
 }

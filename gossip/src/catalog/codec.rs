@@ -115,7 +115,11 @@ impl Health {
 }
 
 fn at_most(what: &'static str, size: usize, bound: usize) -> Result<(), BadValue> {
-    if size > bound { Err(BadValue::TooLarge { what, bound }) } else { Ok(()) }
+    if size > bound {
+        Err(BadValue::TooLarge { what, bound })
+    } else {
+        Ok(())
+    }
 }
 
 fn pack<T: Serialize>(value: &T, what: &'static str, bound: usize) -> Result<Vec<u8>, BadValue> {
@@ -133,10 +137,15 @@ fn unpack<T: DeserializeOwned>(value: &[u8], what: &'static str, bound: usize) -
         _ => return Err(BadValue::Malformed),
     };
     let mut decoder = zstd::stream::read::Decoder::with_buffer(packed).map_err(|_| BadValue::Malformed)?;
-    decoder.window_log_max(MAX_WINDOW_LOG).map_err(|_| BadValue::Malformed)?;
+    decoder
+        .window_log_max(MAX_WINDOW_LOG)
+        .map_err(|_| BadValue::Malformed)?;
     let mut json = Vec::new();
     let more_than_bound = u64::try_from(bound).unwrap_or(u64::MAX).saturating_add(1);
-    decoder.take(more_than_bound).read_to_end(&mut json).map_err(|_| BadValue::Malformed)?;
+    decoder
+        .take(more_than_bound)
+        .read_to_end(&mut json)
+        .map_err(|_| BadValue::Malformed)?;
     at_most(what, json.len(), bound)?;
     serde_json::from_slice(&json).map_err(|_| BadValue::Malformed)
 }
@@ -150,31 +159,25 @@ mod tests {
 
     use super::*;
     use crate::catalog::offer::{AgentType, Dependency, Status, Tool};
+    use crate::resolve::version::Version;
     use crate::schema::Digest;
 
     fn sample() -> Offers {
         let mut tool = Tool::new("greet", "greeting");
-        tool.version = "1.2".parse_version();
+        tool.version = Version::new("1.2");
         tool.tags = vec!["hello".into()];
         tool.output = Some(Digest::of(&json!({"type": "string"})));
         tool.kwargs.insert("timeout".into(), json!(77));
         let selector = r#"weather api (python|+rust) @">=1.0.0" in=prod"#.parse().unwrap();
-        tool.dependencies = vec![Dependency { selector, required: true }];
+        tool.dependencies = vec![Dependency {
+            selector,
+            required: true,
+        }];
         let mut offers = Offers::new("hello-12345678".parse().unwrap(), "hello");
         offers.agent_type = AgentType::Api;
         offers.endpoints = vec!["http://10.0.0.1:9000".into()];
         offers.tools = vec![tool];
         offers
-    }
-
-    trait ParseVersion {
-        fn parse_version(&self) -> crate::resolve::version::Version;
-    }
-
-    impl ParseVersion for str {
-        fn parse_version(&self) -> crate::resolve::version::Version {
-            crate::resolve::version::Version::new(self)
-        }
     }
 
     fn packed(json: &Value) -> Vec<u8> {
@@ -197,11 +200,23 @@ mod tests {
                 r#"{"agent":"hello-12345678","name":"hello","agent_type":"api","endpoints":["http://10.0.0.1:9000"],"#,
                 r#""namespace":"default","tools":[{"function":"greet","capability":"greeting","version":"1.2","#,
                 r#""tags":["hello"],"#,
-                r#""output":"sha256:df2bcbfd302a1e62a961e8b32a2e31efd0cd8da2b09d25ff4d1c0cbdf4e7e89d","#,
+                r#""output":"sha256:00404e686415370f1711c4d7acfa2905444d3cf23cef2e10c47d445ebe690f96","#,
                 r#""kwargs":{"timeout":77},"dependencies":[{"capability":"weather","#,
                 r#""tags":["api",["python","+rust"]],"version":">=1.0.0","namespace":"prod","required":true}]}]}"#,
             )
         );
+    }
+
+    #[test]
+    fn bytes_that_were_once_written_are_read() {
+        let health = Health {
+            status: Status::Degraded,
+            note: "slow disk".into(),
+            tools: [].into(),
+        };
+        let frame = b"\x01\x28\xb5\x2f\xfd\x20\x28\x41\x01\x00";
+        let written = [&frame[..], br#"{"status":"degraded","note":"slow disk"}"#].concat();
+        assert_eq!(Health::decode(&written), Ok(health));
     }
 
     #[test]
@@ -223,7 +238,10 @@ mod tests {
     fn a_bomb_is_refused_without_being_unpacked() {
         let bomb = zstd::bulk::compress(&vec![b' '; 200 << 20], 1).unwrap();
         let value = [&[FORMAT], &bomb[..]].concat();
-        assert!(matches!(Offers::decode(&value), Err(BadValue::TooLarge { .. } | BadValue::Malformed)));
+        assert!(matches!(
+            Offers::decode(&value),
+            Err(BadValue::TooLarge { .. } | BadValue::Malformed)
+        ));
         assert_eq!(Offers::decode(&[9]), Err(BadValue::UnknownFormat(9)));
         assert_eq!(Offers::decode(&[]), Err(BadValue::Malformed));
     }
@@ -234,10 +252,20 @@ mod tests {
         let with = |tools: Value| packed(&json!({"agent": "a", "name": "a", "tools": tools}));
         let too_large = |value: &[u8]| matches!(Offers::decode(value), Err(BadValue::TooLarge { .. }));
         assert!(too_large(&with(vec![tool; MAX_TOOLS + 1].into())));
-        assert!(too_large(&with(json!([{"function": "f".repeat(254), "capability": "c"}]))));
-        assert!(too_large(&with(json!([{"function": "f", "capability": "c", "tags": vec!["t"; 257]}]))));
-        assert_eq!(Offers::decode(&with(json!([{"function": "", "capability": "c"}]))), Err(BadValue::Malformed));
-        assert_eq!(Offers::decode(&packed(&json!({"agent": "A", "name": "a"}))), Err(BadValue::Malformed));
+        assert!(too_large(&with(
+            json!([{"function": "f".repeat(254), "capability": "c"}])
+        )));
+        assert!(too_large(&with(
+            json!([{"function": "f", "capability": "c", "tags": vec!["t"; 257]}])
+        )));
+        assert_eq!(
+            Offers::decode(&with(json!([{"function": "", "capability": "c"}]))),
+            Err(BadValue::Malformed)
+        );
+        assert_eq!(
+            Offers::decode(&packed(&json!({"agent": "A", "name": "a"}))),
+            Err(BadValue::Malformed)
+        );
     }
 
     proptest! {

@@ -11,8 +11,11 @@ const FULL: usize = 64;
 #[derive(Clone, Debug)]
 pub(super) struct Sorted<K, V> {
     /// No chunk is empty.
-    chunks: Arc<Vec<Arc<Vec<(K, V)>>>>,
+    chunks: Arc<Vec<Chunk<K, V>>>,
 }
+
+/// Entries in order.
+type Chunk<K, V> = Arc<Vec<(K, V)>>;
 
 impl<K, V> Default for Sorted<K, V> {
     fn default() -> Self {
@@ -36,7 +39,9 @@ impl<K: Ord + Clone, V: Clone> Sorted<K, V> {
         K: Borrow<Q>,
     {
         let at_chunk = self.chunk_of(key)?;
-        let at = self.chunks[at_chunk].binary_search_by(|(own, _)| own.borrow().cmp(key)).ok()?;
+        let at = self.chunks[at_chunk]
+            .binary_search_by(|(own, _)| own.borrow().cmp(key))
+            .ok()?;
         let chunk = Arc::make_mut(&mut Arc::make_mut(&mut self.chunks)[at_chunk]);
         Some(&mut chunk[at].1)
     }
@@ -64,7 +69,9 @@ impl<K: Ord + Clone, V: Clone> Sorted<K, V> {
         K: Borrow<Q>,
     {
         let at_chunk = self.chunk_of(key)?;
-        let at = self.chunks[at_chunk].binary_search_by(|(own, _)| own.borrow().cmp(key)).ok()?;
+        let at = self.chunks[at_chunk]
+            .binary_search_by(|(own, _)| own.borrow().cmp(key))
+            .ok()?;
         let chunks = Arc::make_mut(&mut self.chunks);
         let chunk = Arc::make_mut(&mut chunks[at_chunk]);
         let (_, value) = chunk.remove(at);
@@ -76,14 +83,20 @@ impl<K: Ord + Clone, V: Clone> Sorted<K, V> {
 
     /// All entries, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.chunks.iter().flat_map(|chunk| chunk.iter()).map(|(key, value)| (key, value))
+        self.chunks
+            .iter()
+            .flat_map(|chunk| chunk.iter())
+            .map(|(key, value)| (key, value))
     }
 
     /// The entries from the first one on that is not `before` what is looked for.
     pub(super) fn from(&self, before: impl Fn(&K) -> bool) -> impl Iterator<Item = (&K, &V)> {
-        let skipped = self.chunks.partition_point(|chunk| chunk.last().is_some_and(|(last, _)| before(last)));
+        let skipped = self
+            .chunks
+            .partition_point(|chunk| chunk.last().is_some_and(|(last, _)| before(last)));
         let rest = self.chunks[skipped..].iter().flat_map(|chunk| chunk.iter());
-        rest.map(|(key, value)| (key, value)).skip_while(move |(key, _)| before(key))
+        rest.map(|(key, value)| (key, value))
+            .skip_while(move |(key, _)| before(key))
     }
 
     /// The chunk that holds `key`, or would; `None` when there is no chunk.
@@ -91,9 +104,13 @@ impl<K: Ord + Clone, V: Clone> Sorted<K, V> {
     where
         K: Borrow<Q>,
     {
-        let starts_by_then = |chunk: &Arc<Vec<(K, V)>>| chunk.first().is_some_and(|(first, _)| first.borrow() <= key);
+        let starts_by_then = |chunk: &Chunk<K, V>| chunk.first().is_some_and(|(first, _)| first.borrow() <= key);
         let chunks = self.chunks.partition_point(starts_by_then);
-        if self.chunks.is_empty() { None } else { Some(chunks.saturating_sub(1)) }
+        if self.chunks.is_empty() {
+            None
+        } else {
+            Some(chunks.saturating_sub(1))
+        }
     }
 }
 

@@ -74,18 +74,25 @@ pub fn canonicalise(raw: &str) -> Result<Canonical, NotCanonical> {
         recursive.insert(name, tidy(definitions.inline(body)?, &mut warnings));
     }
     if !recursive.is_empty() {
-        let names = recursive.iter().map(|(name, body)| (*name, stable_name(body))).collect();
+        let names = recursive
+            .iter()
+            .map(|(name, body)| (*name, stable_name(body)))
+            .collect();
         schema = rename_references(schema, &names);
         if let Value::Object(root) = &mut schema {
-            let bodies = recursive.iter().map(|(name, body)| {
-                (names[name].clone(), rename_references(body.clone(), &names))
-            });
+            let bodies = recursive
+                .iter()
+                .map(|(name, body)| (names[name].clone(), rename_references(body.clone(), &names)));
             root.insert("$defs".into(), Value::Object(bodies.collect()));
         }
     }
     let mut all_warnings = definitions.warnings;
     all_warnings.append(&mut warnings);
-    Ok(Canonical { digest: Digest::of(&schema), schema, warnings: all_warnings })
+    Ok(Canonical {
+        digest: Digest::of(&schema),
+        schema,
+        warnings: all_warnings,
+    })
 }
 
 /// The text that is hashed: compact JSON, keys sorted bytewise.
@@ -136,8 +143,8 @@ fn tidy_object(mut node: Map<String, Value>, warnings: &mut Vec<String>) -> Map<
         node.remove("nullable");
         make_nullable(&mut node);
     }
-    unfold_optional(&mut node, "anyOf");
-    unfold_optional(&mut node, "oneOf");
+    tidy_union(&mut node, "anyOf");
+    tidy_union(&mut node, "oneOf");
     sort_types(&mut node);
     for key in DROPPED {
         node.remove(key);
@@ -149,39 +156,91 @@ fn tidy_object(mut node: Map<String, Value>, warnings: &mut Vec<String>) -> Map<
         warnings.push("stripped additionalProperties: true (lossy)".into());
     }
     tidy_enum(&mut node);
-    rename_properties(&mut node);
+    rename_properties(&mut node, warnings);
     let tidied = node.into_iter().map(|(key, value)| {
-        let value = if matches!(key.as_str(), "enum" | "required" | "type") { value } else { tidy(value, warnings) };
+        let value = if matches!(key.as_str(), "enum" | "required" | "type") {
+            value
+        } else {
+            tidy(value, warnings)
+        };
         (key, value)
     });
     tidied.collect()
 }
 
 fn make_nullable(node: &mut Map<String, Value>) {
-    let null = || Value::from("null");
-    match node.get_mut("type") {
-        Some(Value::Array(types)) if !types.contains(&null()) => types.push(null()),
-        Some(kind @ Value::String(_)) if *kind != null() => *kind = Value::Array(vec![kind.take(), null()]),
-        _ => {}
+    if let Some(kind) = node.get("type").and_then(or_null) {
+        node.insert("type".into(), kind);
     }
 }
 
-/// One object or null, said as a choice of two, is that object with `null` among its types.
-fn unfold_optional(node: &mut Map<String, Value>, key: &str) {
-    let Some(Value::Array(branches)) = node.get(key) else { return };
+/// A `type` with `null` added; `None` when it is there already, or the type is not one.
+fn or_null(kind: &Value) -> Option<Value> {
     let null = Value::from("null");
-    let Some(at) = branches.iter().position(|branch| branch.get("type") == Some(&null)) else { return };
-    if branches.len() != 2 {
-        return;
+    match kind {
+        Value::Array(kinds) if !kinds.contains(&null) => Some(kinds.iter().cloned().chain([null]).collect()),
+        Value::String(_) if *kind != null => Some(Value::Array(vec![kind.clone(), null])),
+        _ => None,
     }
-    let Value::Object(inner) = branches[1 - at].clone() else { return };
-    node.remove(key);
-    node.extend(inner);
-    make_nullable(node);
+}
+
+/// A union in one spelling: without unions in it, `null` once and last; a union of one schema and `null` is that schema
+/// with `null` among its types, if it has any.
+fn tidy_union(node: &mut Map<String, Value>, key: &str) {
+    let Some(Value::Array(branches)) = node.get(key) else {
+        return;
+    };
+    let mut flat = Vec::new();
+    branches.iter().for_each(|branch| flatten(branch, &mut flat));
+    let all = flat.len();
+    flat.retain(|branch| branch["type"] != "null");
+    if flat.len() < all {
+        if let [Value::Object(only)] = &flat[..]
+            && let Some(kind) = only
+                .get("type")
+                .or_else(|| node.get("type"))
+                .cloned()
+                .or_else(|| pinned_type(only))
+        {
+            node.remove(key);
+            node.extend(only.clone());
+            node.insert("type".into(), or_null(&kind).unwrap_or(kind));
+            return;
+        }
+        flat.push(Map::from_iter([("type".to_owned(), "null".into())]).into());
+    }
+    node.insert(key.into(), Value::Array(flat));
+}
+
+/// Takes a branch that says nothing but another union for the branches of that union.
+fn flatten(branch: &Value, into: &mut Vec<Value>) {
+    let mut said = branch
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(key, _)| !DROPPED.contains(&key.as_str()));
+    match (said.next(), said.next()) {
+        (Some((key, Value::Array(branches))), None) if key == "anyOf" || key == "oneOf" => {
+            branches.iter().for_each(|branch| flatten(branch, into));
+        }
+        _ => into.push(branch.clone()),
+    }
+}
+
+/// The type of a schema that lists its values instead.
+fn pinned_type(schema: &Map<String, Value>) -> Option<Value> {
+    let kind = match (schema.get("enum"), schema.get("const")) {
+        (Some(Value::Array(values)), _) => common_type(values),
+        (_, Some(value)) => primitive_type(value),
+        _ => None,
+    };
+    kind.map(Value::from)
 }
 
 fn sort_types(node: &mut Map<String, Value>) {
-    let Some(Value::Array(types)) = node.get_mut("type") else { return };
+    let Some(Value::Array(types)) = node.get_mut("type") else {
+        return;
+    };
     types.retain(Value::is_string);
     types.sort_by(|a, b| {
         let rank = |kind: &Value| kind == "null";
@@ -193,15 +252,21 @@ fn sort_types(node: &mut Map<String, Value>) {
 }
 
 fn tidy_enum(node: &mut Map<String, Value>) {
-    let Some(Value::Array(values)) = node.get_mut("enum") else { return };
+    let Some(Value::Array(values)) = node.get_mut("enum") else {
+        return;
+    };
     if !values.is_empty() && values.iter().all(Value::is_string) {
         values.sort_by(|a, b| a.as_str().cmp(&b.as_str()));
     }
-    let mut kinds = values.iter().map(primitive_type);
-    let first = kinds.next().flatten();
-    if let Some(kind) = first.filter(|kind| kinds.all(|other| other == Some(kind))) {
+    if let Some(kind) = common_type(values) {
         node.entry("type").or_insert_with(|| kind.into());
     }
+}
+
+fn common_type(values: &[Value]) -> Option<&'static str> {
+    let mut kinds = values.iter().map(primitive_type);
+    let first = kinds.next().flatten()?;
+    kinds.all(|kind| kind == Some(first)).then_some(first)
 }
 
 fn primitive_type(value: &Value) -> Option<&'static str> {
@@ -215,7 +280,7 @@ fn primitive_type(value: &Value) -> Option<&'static str> {
     }
 }
 
-fn rename_properties(node: &mut Map<String, Value>) {
+fn rename_properties(node: &mut Map<String, Value>, warnings: &mut Vec<String>) {
     // Sorted first: of two names that become one, the same has to win everywhere.
     let mut renamed = BTreeMap::new();
     if let Some(Value::Object(properties)) = node.remove("properties") {
@@ -223,14 +288,20 @@ fn rename_properties(node: &mut Map<String, Value>) {
         let mut camel = Map::new();
         for (name, schema) in sorted {
             let new_name = camel_case(&name);
-            camel.insert(new_name.clone(), schema);
+            if camel.insert(new_name.clone(), schema).is_some() {
+                warnings.push(format!(
+                    "two properties are called {new_name} in canonical form; {name} was kept"
+                ));
+            }
             renamed.insert(name, new_name);
         }
         node.insert("properties".into(), Value::Object(camel));
     }
     if let Some(Value::Array(required)) = node.get_mut("required") {
         let names = required.iter().filter_map(Value::as_str);
-        let mut names: Vec<String> = names.map(|name| renamed.get(name).map_or(name, String::as_str).into()).collect();
+        let mut names: Vec<String> = names
+            .map(|name| renamed.get(name).map_or(name, String::as_str).into())
+            .collect();
         names.sort();
         *required = names.into_iter().map(Value::String).collect();
     }
@@ -247,7 +318,11 @@ fn mask_references(value: &Value) -> Value {
         Value::Object(map) => Value::Object(
             map.iter()
                 .map(|(key, value)| {
-                    let value = if key == "$ref" { "__CYCLIC__".into() } else { mask_references(value) };
+                    let value = if key == "$ref" {
+                        "__CYCLIC__".into()
+                    } else {
+                        mask_references(value)
+                    };
                     (key.clone(), value)
                 })
                 .collect(),
@@ -272,9 +347,7 @@ fn rename_references(value: Value, names: &BTreeMap<&str, String>) -> Value {
             });
             Value::Object(renamed.collect())
         }
-        Value::Array(items) => {
-            Value::Array(items.into_iter().map(|item| rename_references(item, names)).collect())
-        }
+        Value::Array(items) => Value::Array(items.into_iter().map(|item| rename_references(item, names)).collect()),
         other => other,
     }
 }
@@ -303,7 +376,10 @@ mod tests {
     fn a_chain_of_definitions_deeper_than_the_bound_is_refused() {
         let mut definitions = Map::new();
         for n in 0..5_000 {
-            definitions.insert(format!("D{n}"), json!({"items": {"$ref": format!("#/$defs/D{}", n + 1)}}));
+            definitions.insert(
+                format!("D{n}"),
+                json!({"items": {"$ref": format!("#/$defs/D{}", n + 1)}}),
+            );
         }
         let schema = json!({"$ref": "#/$defs/D0", "$defs": definitions});
         assert_eq!(canonicalise(&schema.to_string()), Err(NotCanonical::TooLarge));
@@ -322,8 +398,26 @@ mod tests {
 
     fn json_value() -> impl Strategy<Value = Value> {
         let word = proptest::sample::select(vec![
-            "type", "null", "object", "$ref", "#/$defs/a", "#/definitions/b", "$defs", "definitions", "a", "b", "anyOf",
-            "oneOf", "enum", "required", "properties", "nullable", "title", "user_id", "additionalProperties", "items",
+            "type",
+            "null",
+            "object",
+            "$ref",
+            "#/$defs/a",
+            "#/definitions/b",
+            "$defs",
+            "definitions",
+            "a",
+            "b",
+            "anyOf",
+            "oneOf",
+            "enum",
+            "required",
+            "properties",
+            "nullable",
+            "title",
+            "user_id",
+            "additionalProperties",
+            "items",
         ]);
         let leaf = proptest::prop_oneof![
             word.clone().prop_map(Value::from),

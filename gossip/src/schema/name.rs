@@ -28,8 +28,8 @@ fn words(name: &str) -> Vec<String> {
         }
         let after = |test: fn(char) -> bool| at > 0 && test(letters[at - 1]);
         let before_lower = letters.get(at + 1).is_some_and(|next| next.is_lowercase());
-        let starts_word = letter.is_uppercase()
-            && (after(char::is_lowercase) || after(char::is_uppercase) && before_lower);
+        let starts_word =
+            letter.is_uppercase() && (after(char::is_lowercase) || after(char::is_uppercase) && before_lower);
         if starts_word {
             words.push(String::new());
         }

@@ -63,7 +63,10 @@ impl Reader<'_> {
         let rest = &self.text[self.at..];
         if rest.starts_with('"') {
             let mut strings = serde_json::Deserializer::from_str(rest).into_iter::<String>();
-            let word = strings.next().and_then(Result::ok).ok_or(BadSelector::BadQuote(self.at))?;
+            let word = strings
+                .next()
+                .and_then(Result::ok)
+                .ok_or(BadSelector::BadQuote(self.at))?;
             self.at += strings.byte_offset();
             return Ok(word);
         }
@@ -75,7 +78,13 @@ impl Reader<'_> {
 
     fn wish(&mut self) -> Result<Wish, BadSelector> {
         let start = self.at;
-        let operator = if self.eat("+") { "+" } else if self.eat("-") { "-" } else { "" };
+        let operator = if self.eat("+") {
+            "+"
+        } else if self.eat("-") {
+            "-"
+        } else {
+            ""
+        };
         let quoted = self.peek() == Some('"');
         let tag = self.word(&[])?;
         // Only quotes can ask for a tag that starts like an operator; there is no operator-free way to mean it.
@@ -128,7 +137,13 @@ impl FromStr for Selector {
                 return Err(BadSelector::Unexpected(reader.at));
             }
             let start = reader.at;
-            let twice = |said: bool| if said { Err(BadSelector::BadClause(start)) } else { Ok(()) };
+            let twice = |said: bool| {
+                if said {
+                    Err(BadSelector::BadClause(start))
+                } else {
+                    Ok(())
+                }
+            };
             if reader.eat("(") {
                 terms.push(reader.group()?);
             } else if reader.eat("@") {
@@ -140,7 +155,10 @@ impl FromStr for Selector {
                 selector.namespace = Scope::from(Some(namespace.into()));
             } else if let Some(mode) = schema_mode(&mut reader) {
                 twice(selector.schema.is_some())?;
-                let digest = reader.word(&[])?.parse().map_err(|error| BadSelector::BadDigest(start, error))?;
+                let digest = reader
+                    .word(&[])?
+                    .parse()
+                    .map_err(|error| BadSelector::BadDigest(start, error))?;
                 selector.schema = Some(SchemaWish { mode, digest });
             } else {
                 terms.push(Term::One(reader.wish()?));
@@ -206,8 +224,14 @@ impl fmt::Display for Selector {
         }
         match &self.schema {
             None => Ok(()),
-            Some(SchemaWish { mode: MatchMode::Subset, digest }) => write!(f, " subset={digest}"),
-            Some(SchemaWish { mode: MatchMode::Strict, digest }) => write!(f, " strict={digest}"),
+            Some(SchemaWish {
+                mode: MatchMode::Subset,
+                digest,
+            }) => write!(f, " subset={digest}"),
+            Some(SchemaWish {
+                mode: MatchMode::Strict,
+                digest,
+            }) => write!(f, " strict={digest}"),
         }
     }
 }
@@ -236,15 +260,20 @@ mod tests {
             digest: Digest::of(&name.into()),
         });
         let tags = proptest::collection::vec(term, 0..5);
-        ("\\PC{1,8}|[a-z.]{1,8}", tags, "|[>=<~^]{0,2}[0-9.x]{1,5}|\\PC{0,8}", of("[a-z*]{1,5}"), of(schema)).prop_map(
-            |(capability, tags, version, namespace, schema)| Selector {
+        (
+            "\\PC{1,8}|[a-z.]{1,8}",
+            tags,
+            "|[>=<~^]{0,2}[0-9.x]{1,5}|\\PC{0,8}",
+            of("[a-z*]{1,5}"),
+            of(schema),
+        )
+            .prop_map(|(capability, tags, version, namespace, schema)| Selector {
                 tags: tags.into_iter().collect(),
                 version: Constraint::new(&version),
                 namespace: Scope::from(namespace.map(Into::into)),
                 schema,
                 ..Selector::new(capability)
-            },
-        )
+            })
     }
 
     proptest! {

@@ -119,7 +119,10 @@ impl AllOf {
                 bounds.push(Bound::new(Operator::GreaterOrEqual, &first)?);
                 bounds.push(Bound::new(Operator::LessOrEqual, &scanner.version()?)?);
             } else {
-                bounds.push(Bound::new(operator.map_or(Operator::Equal, |(_, operator)| *operator), &first)?);
+                bounds.push(Bound::new(
+                    operator.map_or(Operator::Equal, |(_, operator)| *operator),
+                    &first,
+                )?);
             }
             let spaces = scanner.spaces();
             if scanner.is_done() {
@@ -156,8 +159,17 @@ impl Bound {
             *number = part?.parse().ok()?;
         }
         let [major, minor, patch] = numbers;
-        let version = Semantic { major, minor, patch, pre: PreRelease::parse(spelled.pre)? };
-        Some(Self { operator, version, wild })
+        let version = Semantic {
+            major,
+            minor,
+            patch,
+            pre: PreRelease::parse(spelled.pre)?,
+        };
+        Some(Self {
+            operator,
+            version,
+            wild,
+        })
     }
 
     fn allows(&self, version: &Semantic) -> bool {
@@ -188,9 +200,7 @@ impl Bound {
         match self.wild {
             Wild::Nothing => version != bound,
             Wild::Minor => version.major != bound.major,
-            Wild::Patch => {
-                (version.major, version.minor, &version.pre) != (bound.major, bound.minor, &bound.pre)
-            }
+            Wild::Patch => (version.major, version.minor, &version.pre) != (bound.major, bound.minor, &bound.pre),
             Wild::Major => version != bound,
         }
     }
