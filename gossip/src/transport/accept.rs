@@ -139,7 +139,7 @@ async fn introduce(shared: &Shared, connection: &Connection) -> Result<Arc<Link>
     // Before the answer: once the dialler holds it, it counts on being known here.
     shared.pool.admit(&link)?;
     let answer = binding.prove(Role::Listener, shared.session, &keys[proved.key]);
-    shared.unlock(connection);
+    link.unlock();
     let sent = send.write_all(&answer).await.is_ok() && send.finish().is_ok();
     if !sent {
         shared.pool.forget(&link);

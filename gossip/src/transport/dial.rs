@@ -130,7 +130,7 @@ async fn reach(shared: &Arc<Shared>, member: MemberId, address: SocketAddr) -> R
         shared.refuse(&connection, reason);
         return Err(if reason == Close::Busy { DialError::Full } else { DialError::Closed });
     }
-    shared.unlock(&connection);
+    link.unlock();
     shared.serve(link);
     used.map_err(|_| DialError::Closed)
 }

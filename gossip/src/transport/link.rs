@@ -1,6 +1,7 @@
 //! A link: one proved connection to one member.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use quinn::Connection;
@@ -8,6 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::close::Close;
+use super::config::{MEMBER_BYTES, STREAMS, WANTED_BYTES};
 use super::proof::Role;
 use crate::id::{MemberId, Session};
 
@@ -24,6 +26,7 @@ pub(super) struct Link {
     pub(super) session: Session,
     /// Our own part in opening it.
     pub(super) role: Role,
+    is_wide: AtomicBool,
     usage: watch::Sender<Usage>,
     retired: CancellationToken,
 }
@@ -42,7 +45,22 @@ pub(super) struct InUse(Arc<Link>);
 impl Link {
     pub(super) fn new(connection: Connection, member: MemberId, session: Session, role: Role) -> Arc<Self> {
         let usage = watch::Sender::new(Usage { streams: 0, last: Instant::now() });
-        Arc::new(Self { connection, member, session, role, usage, retired: CancellationToken::new() })
+        let (is_wide, retired) = (AtomicBool::new(false), CancellationToken::new());
+        Arc::new(Self { connection, member, session, role, is_wide, usage, retired })
+    }
+
+    /// Allows a proved member what members may do.
+    pub(super) fn unlock(&self) {
+        self.connection.set_receive_window(MEMBER_BYTES.into());
+        self.connection.set_max_concurrent_bi_streams(STREAMS.into());
+    }
+
+    /// Makes room for much, because we asked for it. It stays: quinn adds credit each time a window grows, so that one
+    /// made small and large in turns would have no bound.
+    pub(super) fn widen(&self) {
+        if !self.is_wide.swap(true, Ordering::Relaxed) {
+            self.connection.set_receive_window(WANTED_BYTES.into());
+        }
     }
 
     /// Counts a stream as under way until the guard is dropped.

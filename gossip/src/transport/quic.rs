@@ -23,13 +23,13 @@ pub use super::dial::DialError;
 pub use super::stream::{IncomingAsk, MemberStream, Reply, Shipment};
 
 use super::accept::accept;
-use super::config::{KERNEL_BUFFER_BYTES, LINK_WINDOW_BYTES, STREAMS, UNPROVED_BYTES, transport};
+use super::config::{INTAKE_BYTES, KERNEL_BUFFER_BYTES, UNPROVED_BYTES, transport};
 use super::counters::Counters;
 use super::link::Link;
 use super::pool::Pool;
 use super::reset::{PlainConnectionIds, ResetKey};
 use super::socket;
-use super::stream::{self, Broken, FIRST_FREE_KIND, MAX_ANSWER_BYTES, MAX_ASK_BYTES, MAX_SHIP_BYTES, What};
+use super::stream::{self, Broken, FIRST_FREE_KIND, Intake, MAX_ANSWER_BYTES, MAX_ASK_BYTES, MAX_SHIP_BYTES, What};
 use super::tls::{Answerer, Identity};
 use crate::id::{MemberId, MeshId, PublicKey, Session};
 
@@ -107,6 +107,7 @@ pub(super) struct Shared {
     pub(super) counters: Counters,
     pub(super) asks: mpsc::Sender<IncomingAsk>,
     pub(super) ships: mpsc::Sender<Shipment>,
+    pub(super) intake: Intake,
     identity: Identity,
     dialling: Arc<TransportConfig>,
     handlers: Mutex<BTreeMap<u8, mpsc::Sender<MemberStream>>>,
@@ -152,6 +153,7 @@ impl Quic {
             counters: Counters::default(),
             asks,
             ships,
+            intake: Intake::new(INTAKE_BYTES),
             identity,
             dialling: Arc::new(transport(&limits, 0)?),
             handlers: Mutex::default(),
@@ -346,12 +348,6 @@ impl Shared {
         // Made here and not in the task, which may be cancelled before it begins.
         let served = Served { shared: Arc::clone(self), link };
         self.spawn(async move { stream::serve(Arc::clone(&served.shared), Arc::clone(&served.link)).await });
-    }
-
-    /// Allows a proved peer what members may do.
-    pub(super) fn unlock(&self, connection: &Connection) {
-        connection.set_receive_window(LINK_WINDOW_BYTES.into());
-        connection.set_max_concurrent_bi_streams(STREAMS.into());
     }
 
     pub(super) fn refuse(&self, connection: &Connection, reason: Close) {

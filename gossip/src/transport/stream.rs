@@ -6,6 +6,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::close::{Close, Reset};
+use super::config::MEMBER_BYTES;
 use super::link::{InUse, Link};
 use super::quic::Shared;
 use super::socket;
@@ -49,7 +51,7 @@ pub struct MemberStream {
     pub send: SendStream,
     /// What the member says.
     pub receive: RecvStream,
-    _link: InUse,
+    link: InUse,
 }
 
 /// A question from a proved member.
@@ -142,6 +144,9 @@ impl Broken {
 /// One message out, one back, on a stream of its own. Dropping the future abandons the stream and tells the peer.
 pub(super) async fn exchange(link: &Arc<Link>, what: What, message: Bytes, limit: usize) -> Result<Bytes, Broken> {
     let busy = link.occupy();
+    if limit > MEMBER_BYTES as usize {
+        link.widen();
+    }
     let (mut send, mut receive) = link.connection.open_bi().await.map_err(|error| Broken::of(&error))?;
     let kind = match what {
         What::Ask => ASK,
@@ -150,11 +155,11 @@ pub(super) async fn exchange(link: &Arc<Link>, what: What, message: Bytes, limit
     if let Err(broken) = send_whole(&mut send, &mut [Bytes::copy_from_slice(&[kind]), message]).await {
         // A peer that has no use for the message stops it, and says why on its own half.
         return match broken {
-            Broken::Reset(_) => Err(read_whole(&mut receive, 0).await.err().unwrap_or(broken)),
+            Broken::Reset(_) => Err(read_whole(&mut receive, 0, None).await.err().unwrap_or(broken)),
             _ => Err(broken),
         };
     }
-    let answer = read_whole(&mut receive, limit).await;
+    let answer = read_whole(&mut receive, limit, None).await;
     drop(busy);
     answer
 }
@@ -169,6 +174,7 @@ pub(super) enum What {
 /// A stream of another kind to the member at the other end of `link`.
 pub(super) async fn open(link: &Arc<Link>, kind: u8) -> Result<MemberStream, Broken> {
     let busy = link.occupy();
+    link.widen();
     let (mut send, receive) = link.connection.open_bi().await.map_err(|error| Broken::of(&error))?;
     send.write_all(&[kind]).await?;
     Ok(MemberStream::new(busy, send, receive))
@@ -178,7 +184,7 @@ impl MemberStream {
     fn new(link: InUse, send: SendStream, receive: RecvStream) -> Self {
         let member = link.link().member;
         let address = socket::canonical(link.link().connection.remote_address());
-        Self { member, address, send, receive, _link: link }
+        Self { member, address, send, receive, link }
     }
 }
 
@@ -227,7 +233,10 @@ fn abandon(shared: &Shared, reason: Reset, send: &mut SendStream, receive: &mut 
 
 fn hand_on(shared: &Shared, kind: u8, stream: MemberStream) {
     let handed = match shared.handler(kind) {
-        Some(handler) => handler.try_send(stream),
+        Some(handler) => {
+            stream.link.link().widen();
+            handler.try_send(stream)
+        }
         None => Err(TrySendError::Closed(stream)),
     };
     let (reason, mut stream) = match handed {
@@ -239,7 +248,7 @@ fn hand_on(shared: &Shared, kind: u8, stream: MemberStream) {
 }
 
 async fn answer(shared: &Shared, busy: &InUse, send: &mut SendStream, receive: &mut RecvStream) -> Result<(), Reset> {
-    let request = read_in_time(receive, MAX_ASK_BYTES).await?;
+    let request = read_in_time(shared, receive, MAX_ASK_BYTES).await?;
     let (reply, answer) = oneshot::channel();
     let link = busy.link();
     let address = socket::canonical(link.connection.remote_address());
@@ -254,17 +263,18 @@ async fn answer(shared: &Shared, busy: &InUse, send: &mut SendStream, receive: &
 }
 
 async fn take(shared: &Shared, busy: &InUse, send: &mut SendStream, receive: &mut RecvStream) -> Result<(), Reset> {
-    let message = read_in_time(receive, MAX_SHIP_BYTES).await?;
+    let message = read_in_time(shared, receive, MAX_SHIP_BYTES).await?;
     let link = busy.link();
     let address = socket::canonical(link.connection.remote_address());
     shared.ships.try_send(Shipment { from: link.member, address, message }).map_err(|_| Reset::Busy)?;
     send_in_time(send, Bytes::new()).await
 }
 
-async fn read_in_time(receive: &mut RecvStream, limit: usize) -> Result<Bytes, Reset> {
-    match timeout(PATIENCE, read_whole(receive, limit)).await {
+async fn read_in_time(shared: &Shared, receive: &mut RecvStream, limit: usize) -> Result<Bytes, Reset> {
+    match timeout(PATIENCE, read_whole(receive, limit, Some(&shared.intake))).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(Broken::TooLong)) => Err(Reset::TooLong),
+        Ok(Err(Broken::Reset(reason))) => Err(reason),
         Ok(Err(_)) => Err(Reset::Cancelled),
         Err(_) => Err(Reset::Late),
     }
@@ -279,17 +289,54 @@ async fn send_in_time(send: &mut SendStream, message: Bytes) -> Result<(), Reset
 
 /// Reads to the end of the stream. In order and into memory of our own: pieces read out of order would each keep the
 /// whole packet that brought them, and a peer that sends single bytes could have us hold a thousand times the limit.
-async fn read_whole(receive: &mut RecvStream, limit: usize) -> Result<Bytes, Broken> {
+async fn read_whole(receive: &mut RecvStream, limit: usize, intake: Option<&Intake>) -> Result<Bytes, Broken> {
     let mut bytes = Vec::new();
+    let mut held = Held { intake, bytes: 0 };
     while let Some(piece) = receive.read_chunk(usize::MAX, true).await? {
         if bytes.len() + piece.bytes.len() > limit {
             // Fails only for a stream that has ended already.
             let _ = receive.stop(Reset::TooLong.code());
             return Err(Broken::TooLong);
         }
+        held.more(piece.bytes.len())?;
         bytes.extend_from_slice(&piece.bytes);
     }
     Ok(bytes.into())
+}
+
+/// How much of messages nobody asked for is being read, so that many members together cannot fill the memory.
+pub(super) struct Intake {
+    limit: usize,
+    held: AtomicUsize,
+}
+
+impl Intake {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit, held: AtomicUsize::new(0) }
+    }
+}
+
+/// One message's part of the intake.
+struct Held<'a> {
+    intake: Option<&'a Intake>,
+    bytes: usize,
+}
+
+impl Held<'_> {
+    fn more(&mut self, bytes: usize) -> Result<(), Broken> {
+        let Some(intake) = self.intake else { return Ok(()) };
+        self.bytes += bytes;
+        let held = intake.held.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if held > intake.limit { Err(Broken::Reset(Reset::Busy)) } else { Ok(()) }
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if let Some(intake) = self.intake {
+            intake.held.fetch_sub(self.bytes, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Sends `parts` and ends the stream; if that is cut short, resets it, because a stream that is merely dropped ends
@@ -312,5 +359,23 @@ impl Drop for Unfinished<'_> {
             // Fails only for a stream that has ended already.
             let _ = send.reset(Reset::Cancelled.code());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_being_read_is_bounded_for_all_members_together_and_given_back() {
+        let intake = Intake::new(10);
+        let mut one = Held { intake: Some(&intake), bytes: 0 };
+        let mut two = Held { intake: Some(&intake), bytes: 0 };
+        assert_eq!((one.more(6), two.more(4)), (Ok(()), Ok(())));
+        assert_eq!(two.more(1), Err(Broken::Reset(Reset::Busy)));
+        drop(two);
+        assert_eq!(one.more(4), Ok(()));
+        drop(one);
+        assert_eq!(intake.held.load(Ordering::Relaxed), 0);
     }
 }
