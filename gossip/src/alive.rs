@@ -19,6 +19,9 @@ pub const MAX_ADDRESSES: usize = 4;
 /// The most bytes of a zone's name.
 pub const MAX_ZONE_BYTES: usize = 32;
 
+/// The most bytes that a newer version may add to an alive record.
+pub const MAX_EXTENSION_BYTES: usize = 64;
+
 /// Where a member can be reached: one IP address and its two ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct Address {
@@ -117,6 +120,9 @@ pub struct Life {
 }
 
 /// An alive record whose signature has been checked. Cheap to share; keeps the bytes that travel.
+///
+/// What a newer version has to say besides travels in an extension of at most [`MAX_EXTENSION_BYTES`] between body and
+/// signature. It is signed like the body and passed on untouched; this version writes none and reads nothing in it.
 #[derive(Clone, Debug)]
 pub struct Alive {
     id: MemberId,
@@ -127,6 +133,7 @@ pub struct Alive {
 #[derive(Encode, Decode)]
 struct Signed {
     body: AliveBody,
+    extension: Vec<u8>,
     signature: Signature,
 }
 
@@ -151,9 +158,10 @@ impl Alive {
     /// Signs `body` with its owner's key, for one mesh.
     pub fn sign(body: AliveBody, mesh: MeshId, signer: &dyn Signer) -> Self {
         debug_assert_eq!(body.key, signer.public_key());
-        let signature = signer.sign(&signed_message(&body, mesh));
+        let extension = Vec::new();
+        let signature = signer.sign(&signed_message(&body, &extension, mesh));
         let id = MemberId::of(&body.key);
-        let signed = Signed { body, signature };
+        let signed = Signed { body, extension, signature };
         let bytes = wire::encode(&signed).into();
         Self { id, body: signed.body, bytes }
     }
@@ -166,11 +174,14 @@ impl Alive {
         if bytes.len() > MAX_ALIVE_BYTES {
             return Err(AliveError::Malformed);
         }
-        let Signed { body, signature } = wire::decode::<Signed, MAX_ALIVE_BYTES>(bytes)?;
-        if body.addresses.len() > MAX_ADDRESSES || body.zone.len() > MAX_ZONE_BYTES {
+        let Signed { body, extension, signature } = wire::decode::<Signed, MAX_ALIVE_BYTES>(bytes)?;
+        let within_bounds = body.addresses.len() <= MAX_ADDRESSES
+            && body.zone.len() <= MAX_ZONE_BYTES
+            && extension.len() <= MAX_EXTENSION_BYTES;
+        if !within_bounds {
             return Err(AliveError::Malformed);
         }
-        if !verifier.verify(&body.key, &signed_message(&body, mesh), &signature) {
+        if !verifier.verify(&body.key, &signed_message(&body, &extension, mesh), &signature) {
             return Err(AliveError::Forged);
         }
         Ok(Self { id: MemberId::of(&body.key), body, bytes: bytes.into() })
@@ -214,9 +225,9 @@ impl Alive {
     }
 }
 
-fn signed_message(body: &AliveBody, mesh: MeshId) -> Vec<u8> {
+fn signed_message(body: &AliveBody, extension: &[u8], mesh: MeshId) -> Vec<u8> {
     let mut message = b"mesh alive 1".to_vec();
     message.extend_from_slice(&mesh.0);
-    message.extend(wire::encode(body));
+    message.extend(wire::encode(&(body, extension)));
     message
 }

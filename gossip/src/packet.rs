@@ -4,8 +4,9 @@
 //! message kind u8 │ length u16 │ body │ { length u16 │ rumour kind u8 │ body }*
 //! ```
 //!
-//! Lengths are little endian, bodies are [`crate::wire`] encodings. Whatever has an unknown kind is skipped by its length, so
-//! an older member lives among newer ones.
+//! Lengths are little endian, bodies are [`crate::wire`] encodings. An older member lives among newer ones: whatever has
+//! an unknown kind is skipped by its length (a rumour is then not passed on either), and what follows the fields of a
+//! body that this version knows is ignored. Signed bytes, and messages of the courier, are what they are to the end.
 
 use std::net::SocketAddr;
 
@@ -260,14 +261,14 @@ impl<'a> Reader<'a> {
         let (body, rest) = split_part(rest)?;
         let message = match kind {
             GOSSIP => Some(Message::Gossip),
-            PING => Some(Message::Ping(wire::decode::<_, MAX_BODY>(body)?)),
-            ACK => Some(Message::Ack(wire::decode::<_, MAX_BODY>(body)?)),
-            ASK_FOR => Some(Message::AskFor(wire::decode::<_, MAX_BODY>(body)?)),
-            RELAYED => Some(Message::Relayed(wire::decode::<_, MAX_BODY>(body)?)),
-            NACK => Some(Message::Nack { nonce: wire::decode::<_, MAX_BODY>(body)? }),
-            NOT_ME => Some(Message::NotMe { nonce: wire::decode::<_, MAX_BODY>(body)? }),
-            HELLO => Some(Message::Hello(wire::decode::<_, MAX_BODY>(body)?)),
-            WELCOME => Some(Message::Welcome(wire::decode::<_, MAX_BODY>(body)?)),
+            PING => Some(Message::Ping(wire::decode_prefix::<_, MAX_BODY>(body)?)),
+            ACK => Some(Message::Ack(wire::decode_prefix::<_, MAX_BODY>(body)?)),
+            ASK_FOR => Some(Message::AskFor(wire::decode_prefix::<_, MAX_BODY>(body)?)),
+            RELAYED => Some(Message::Relayed(wire::decode_prefix::<_, MAX_BODY>(body)?)),
+            NACK => Some(Message::Nack { nonce: wire::decode_prefix::<_, MAX_BODY>(body)? }),
+            NOT_ME => Some(Message::NotMe { nonce: wire::decode_prefix::<_, MAX_BODY>(body)? }),
+            HELLO => Some(Message::Hello(wire::decode_prefix::<_, MAX_BODY>(body)?)),
+            WELCOME => Some(Message::Welcome(wire::decode_prefix::<_, MAX_BODY>(body)?)),
             COURIER => Some(Message::Courier(body.to_vec())),
             _ => None,
         };
@@ -323,13 +324,13 @@ impl Rumour {
         let (&kind, body) = bytes.split_first().ok_or(Malformed)?;
         Ok(Some(match kind {
             ALIVE if body.len() <= MAX_ALIVE_BYTES => Self::Alive(body.to_vec()),
-            SUSPECT => Self::Suspect(wire::decode::<_, 128>(body)?),
-            DEAD => Self::Dead(wire::decode::<_, 128>(body)?),
+            SUSPECT => Self::Suspect(wire::decode_prefix::<_, 128>(body)?),
+            DEAD => Self::Dead(wire::decode_prefix::<_, 128>(body)?),
             RECORD if body.len() <= MAX_RUMOUR => {
                 let (member, bytes) = body.split_first_chunk().ok_or(Malformed)?;
                 Self::Record { member: MemberId::from_bytes(*member), bytes: bytes.to_vec() }
             }
-            HOLDING => Self::Holding(wire::decode::<_, 64>(body)?),
+            HOLDING => Self::Holding(wire::decode_prefix::<_, 64>(body)?),
             ORDER if body.len() <= MAX_RUMOUR => Self::Order(body.to_vec()),
             ALIVE | RECORD | ORDER => return Err(Malformed),
             _ => return Ok(None),

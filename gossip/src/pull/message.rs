@@ -1,7 +1,8 @@
 //! What members ask each other over proved streams, and what they answer.
 //!
 //! A message is a kind byte and a body, so that a node tells a question of a newer node, which it answers with
-//! [`Answer::Unsupported`], from damage. Answers carry a second byte that says whether the body is compressed.
+//! [`Answer::Unsupported`], from damage. Answers carry a second byte that says whether the body is compressed. What
+//! follows the fields that this version knows is ignored, in everything but a blob.
 
 use bincode::{Decode, Encode};
 use bytes::Bytes;
@@ -187,12 +188,12 @@ impl Question {
             return Err(QuestionError::Malformed);
         }
         match *kind {
-            ASK_MEMBERS => Ok(Self::Members { after: wire::decode::<_, MAX_QUESTION_BYTES>(body)? }),
+            ASK_MEMBERS => Ok(Self::Members { after: wire::decode_prefix::<_, MAX_QUESTION_BYTES>(body)? }),
             ASK_RECORDS => {
-                let wants: Vec<Want> = wire::decode::<_, MAX_QUESTION_BYTES>(body)?;
+                let wants: Vec<Want> = wire::decode_prefix::<_, MAX_QUESTION_BYTES>(body)?;
                 if wants.len() > MAX_WANTS { Err(QuestionError::Malformed) } else { Ok(Self::Records { wants }) }
             }
-            ASK_BLOB => Ok(Self::Blob { hash: body.try_into().map_err(|_| QuestionError::Malformed)? }),
+            ASK_BLOB => Ok(Self::Blob { hash: *body.first_chunk().ok_or(QuestionError::Malformed)? }),
             _ => Err(QuestionError::Unsupported),
         }
     }
@@ -230,11 +231,11 @@ impl Answer {
             return Err(Malformed);
         };
         match *kind {
-            TELL_MEMBERS => Ok(Self::Members(wire::decode::<_, DECODED_BYTES>(body)?)),
-            TELL_RECORDS => Ok(Self::Records(wire::decode::<_, DECODED_BYTES>(body)?)),
+            TELL_MEMBERS => Ok(Self::Members(wire::decode_prefix::<_, DECODED_BYTES>(body)?)),
+            TELL_RECORDS => Ok(Self::Records(wire::decode_prefix::<_, DECODED_BYTES>(body)?)),
             TELL_BLOB if body.len() <= MAX_BLOB_BYTES => Ok(Self::Blob(Bytes::copy_from_slice(body))),
-            TELL_MISSING if body.is_empty() => Ok(Self::Missing),
-            TELL_UNSUPPORTED if body.is_empty() => Ok(Self::Unsupported),
+            TELL_MISSING => Ok(Self::Missing),
+            TELL_UNSUPPORTED => Ok(Self::Unsupported),
             _ => Err(Malformed),
         }
     }

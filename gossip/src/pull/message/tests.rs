@@ -81,6 +81,18 @@ fn a_question_of_a_newer_node_is_told_from_damage() {
 }
 
 #[test]
+fn what_a_newer_node_adds_to_a_question_or_an_answer_is_ignored() {
+    let members = Question::Members { after: Some(member(9)) };
+    for question in [members, Question::Records { wants: vec![want(9, 300)] }, Question::Blob { hash: [8; 32] }] {
+        assert_eq!(Question::decode(&[&question.encode()[..], b"added"].concat()), Ok(question));
+    }
+    let told = Answer::Members(Members { more_after: Some(member(9)), ..Members::default() });
+    for answer in [told, Answer::Records(Records::default()), Answer::Missing, Answer::Unsupported] {
+        assert_eq!(Answer::decode(&[&answer.encode()[..], b"added"].concat()), Ok(answer));
+    }
+}
+
+#[test]
 fn the_longest_question_is_within_its_bound_and_a_longer_one_is_refused() {
     let longest = Want { generation: Generation(u64::MAX), session: Session(u64::MAX), ..want(9, u64::MAX) };
     let question = |wants| Question::Records { wants: vec![longest; wants] };
