@@ -23,6 +23,12 @@
 //!    in their order), then gives the event to its courier and awaits [`CourierHandle::settled`], and takes what has
 //!    come out with `try_recv`.
 
+#![expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "supervises chitchat, which lives by tokio's clock"
+)]
+
 mod address;
 mod chamber;
 mod format;

@@ -2,6 +2,8 @@
 //!
 //! Everything here blocks on the disk for a moment; call it before the runtime starts or where blocking is allowed.
 
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "keeps keys and generations on disk")]
+
 pub(crate) mod file;
 mod key_file;
 pub mod mesh_key;

@@ -124,7 +124,7 @@ impl Snapshot {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
+#[expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
 mod tests {
     use std::fs;
 

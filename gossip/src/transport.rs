@@ -4,6 +4,8 @@
 //! * [`quic`]: one connection per pair of members, opened when needed, closed when idle. Both ends show the keys they
 //!   are known by (TLS 1.3, raw public keys) and then prove that they hold a key of the mesh; see [`proof`].
 
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "owns the sockets and the waits for them")]
+
 pub mod counters;
 pub mod proof;
 pub mod quic;

@@ -6,9 +6,8 @@ use mesh_tests::tree;
 /// What does IO, and why it may. A folder's name speaks for everything in it that [`ISLANDS`] does not take back.
 const RUNTIME: &[(&str, &str)] = &[
     ("gossip/src/courier", "supervises chitchat, which reads tokio's clock"),
+    ("gossip/src/gossip", "the task that owns the protocol"),
     ("gossip/src/identity", "keeps keys and generations on disk"),
-    ("gossip/src/node", "the task that owns the protocol"),
-    ("gossip/src/runtime", "the task that owns the protocol"),
     ("gossip/src/seeds", "asks DNS"),
     ("gossip/src/snapshot", "keeps the last known members on disk"),
     ("gossip/src/transport", "owns the sockets"),
