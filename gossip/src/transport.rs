@@ -16,6 +16,7 @@ mod accept;
 mod close;
 mod config;
 mod dial;
+mod error;
 mod link;
 mod pool;
 mod reset;

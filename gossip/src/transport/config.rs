@@ -1,6 +1,5 @@
 //! What a QUIC endpoint is told when it is bound.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +7,7 @@ use std::time::Duration;
 use quinn::congestion::{BbrConfig, CubicConfig};
 use quinn::{IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 
+use super::error::BindError;
 use crate::id::{MemberId, MeshId, Session};
 use crate::keyring::MeshKey;
 use crate::signature::Signer;
@@ -82,9 +82,9 @@ pub struct Limits {
     pub packet_size: PacketSize,
     /// The most connections; the longest idle one makes room. Default 1,024.
     pub max_links: usize,
-    /// The most clients that have not proved themselves, 8 KB each. Default 256.
+    /// The most clients that have not proved themselves, 8 KB each. Default 512.
     pub max_unproved: usize,
-    /// The most of them from one IPv4 address or IPv6 /64. Default 64.
+    /// The most of them from one IPv4 address or IPv6 /64; this machine's own nodes share no such bound. Default 64.
     pub max_unproved_per_source: usize,
     /// The most questions, and the most shipments, that wait for this node's attention. Default 64 each.
     pub max_waiting: usize,
@@ -100,7 +100,7 @@ impl Default for Limits {
             congestion: Congestion::Bbr,
             packet_size: PacketSize::Fixed,
             max_links: 1_024,
-            max_unproved: 256,
+            max_unproved: 512,
             max_unproved_per_source: 64,
             max_waiting: 64,
         }
@@ -121,26 +121,6 @@ pub struct QuicConfig {
     pub trust: Arc<dyn Trust>,
     /// What is allowed.
     pub limits: Limits,
-}
-
-/// Why there is no endpoint. Nothing was started.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BindError {
-    /// The address is in use, not ours, or of a family the system lacks. Try another one.
-    #[error("cannot listen for QUIC on {address}")]
-    Socket {
-        /// The address asked for.
-        address: SocketAddr,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// The limits make no sense, such as an idle time of centuries. Fix them.
-    #[error("the limits for QUIC are out of range")]
-    Limits,
-    /// TLS cannot work with this key. Give up.
-    #[error("TLS refuses the member key")]
-    Tls(#[source] rustls::Error),
 }
 
 /// What a peer may do before it is proved; `streams` is how many it may open to prove itself.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use quinn::{ConnectError, Connection, ConnectionError, RecvStream};
 
 use super::close::Close;
+use super::error::DialError;
 use super::link::Link;
 use super::pool::{Landing, Way};
 use super::proof::{Binding, EXPORTER_LABEL, PROOF_BYTES, ProofError, Role};
@@ -13,54 +14,6 @@ use super::quic::Shared;
 use super::socket;
 use super::tls;
 use crate::id::{MemberId, PublicKey};
-
-/// Why there is no connection to a member. All who waited for one dial get the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum DialError {
-    /// Nobody answered there in time: the host is down, UDP is blocked, or the address is old. Try another address.
-    #[error("nobody answered")]
-    NoAnswer,
-    /// Our socket cannot reach addresses like that one. Try another address.
-    #[error("the address cannot be reached from this socket")]
-    Unreachable,
-    /// Somebody else lives there. Try another address.
-    #[error("{found} answered instead of the expected member")]
-    WrongMember {
-        /// Who answered.
-        found: MemberId,
-    },
-    /// What answered speaks another protocol or another version of ours. Give up on the address.
-    #[error("what answered does not speak our protocol")]
-    OtherProtocol,
-    /// The two ends share no mesh key. Give up until the keyring changes.
-    #[error("the two ends share no mesh key")]
-    WrongKey,
-    /// The other end belongs to a mesh of another name. Give up.
-    #[error("the other end belongs to a mesh of another name")]
-    OtherMesh,
-    /// The member has banned us. Give up.
-    #[error("the member has banned us")]
-    BannedThere,
-    /// We have banned the member. Give up.
-    #[error("the member is banned")]
-    BannedHere,
-    /// The address or the id is our own. Give up.
-    #[error("that is ourselves")]
-    Myself,
-    /// The member takes no connections for now. Ask another one, or this one later.
-    #[error("the member takes no connections for now")]
-    Busy,
-    /// We have too many busy connections, or too many dials under way. Try later.
-    #[error("too many connections are in use")]
-    Full,
-    /// The other end closed, or the connection broke, before it was proved. Try again.
-    #[error("the connection broke before it was proved")]
-    Broken,
-    /// Our endpoint is shutting down. Give up.
-    #[error("the endpoint is closed")]
-    Closed,
-}
 
 impl Shared {
     /// A link to `member`: the one there is, or the outcome of the one dial that all callers share. Dropping the future
@@ -153,7 +106,7 @@ async fn introduce(
     send.finish().map_err(|_| lost(connection))?;
     let proof = read_proof(&mut receive).await.map_err(|_| lost(connection))?;
     let proved = binding.verify(Role::Listener, &proof, &keys).map_err(|error| Err(refusal_of(error)))?;
-    Ok(Link::new(connection.clone(), member, proved.session, Role::Dialler))
+    Ok(Link::new(connection.clone(), member, proved.session, keys[proved.key].hash(), Role::Dialler))
 }
 
 /// What the proofs on `connection` are about; `None` when TLS did not do what we told it to.

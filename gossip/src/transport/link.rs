@@ -12,6 +12,7 @@ use super::close::Close;
 use super::config::{MEMBER_BYTES, STREAMS, WANTED_BYTES};
 use super::proof::Role;
 use crate::id::{MemberId, Session};
+use crate::keyring::KeyHash;
 
 /// How long a link that is being replaced may take to finish its streams.
 const RETIREMENT: Duration = Duration::from_secs(10);
@@ -24,6 +25,8 @@ pub(super) struct Link {
     pub(super) member: MemberId,
     /// Which process of the member is at the other end.
     pub(super) session: Session,
+    /// The mesh key that both ends proved.
+    pub(super) key: KeyHash,
     /// Our own part in opening it.
     pub(super) role: Role,
     is_wide: AtomicBool,
@@ -43,10 +46,16 @@ pub(super) struct Usage {
 pub(super) struct InUse(Arc<Link>);
 
 impl Link {
-    pub(super) fn new(connection: Connection, member: MemberId, session: Session, role: Role) -> Arc<Self> {
+    pub(super) fn new(
+        connection: Connection,
+        member: MemberId,
+        session: Session,
+        key: KeyHash,
+        role: Role,
+    ) -> Arc<Self> {
         let usage = watch::Sender::new(Usage { streams: 0, last: Instant::now() });
         let (is_wide, retired) = (AtomicBool::new(false), CancellationToken::new());
-        Arc::new(Self { connection, member, session, role, is_wide, usage, retired })
+        Arc::new(Self { connection, member, session, key, role, is_wide, usage, retired })
     }
 
     /// Allows a proved member what members may do.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::watch;
 
 use super::close::Close;
-use super::dial::DialError;
+use super::error::DialError;
 use super::link::Link;
 use super::proof::Role;
 use crate::id::MemberId;

@@ -17,9 +17,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use super::close::{Close, Reset};
-pub use super::config::{BindError, Congestion, Limits, PacketSize, QuicConfig, Trust};
+pub use super::config::{Congestion, Limits, PacketSize, QuicConfig, Trust};
 pub use super::counters::QuicCounts;
-pub use super::dial::DialError;
+pub use super::error::{AskError, BindError, DialError, KindTaken};
 pub use super::stream::{IncomingAsk, MemberStream, Reply, Shipment};
 
 use super::accept::accept;
@@ -32,53 +32,7 @@ use super::socket;
 use super::stream::{self, Broken, FIRST_FREE_KIND, Intake, MAX_ANSWER_BYTES, MAX_ASK_BYTES, MAX_SHIP_BYTES, What};
 use super::tls::{Answerer, Identity};
 use crate::id::{MemberId, MeshId, PublicKey, Session};
-
-/// Why a question has no answer, or a shipment no acknowledgement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum AskError {
-    /// There is no connection; nothing was sent. See [`DialError`] for what to do.
-    #[error("no connection: {0}")]
-    Dial(#[from] DialError),
-    /// Our own message is longer than allowed; nothing was sent. Fix it.
-    #[error("the message is longer than {limit} bytes")]
-    TooLong {
-        /// The most bytes allowed.
-        limit: usize,
-    },
-    /// The answer is longer than the caller allowed. Give up on this question, or allow more.
-    #[error("the answer is longer than allowed")]
-    AnswerTooLong,
-    /// The member has too much to do and has not looked at it. Ask another member, or this one later.
-    #[error("the member has too much to do")]
-    Busy,
-    /// The member has no answer, or does not speak that kind of stream. Ask another member.
-    #[error("the member has no answer")]
-    Declined,
-    /// No answer before the deadline; the member may have acted on it. Ask another member.
-    #[error("no answer before the deadline")]
-    TimedOut,
-    /// The connection was lost; the member may have acted on it. Ask again or another member.
-    #[error("the connection was lost")]
-    Lost,
-}
-
-impl From<Broken> for AskError {
-    fn from(broken: Broken) -> Self {
-        match broken {
-            Broken::TooLong => Self::AnswerTooLong,
-            Broken::Reset(Reset::Busy) => Self::Busy,
-            Broken::Reset(Reset::UnknownKind | Reset::Declined | Reset::TooLong) => Self::Declined,
-            Broken::Reset(Reset::Late) => Self::TimedOut,
-            Broken::Reset(Reset::Cancelled) | Broken::Moved | Broken::Lost => Self::Lost,
-        }
-    }
-}
-
-/// Somebody has registered that kind already, or it is gossip's own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("streams of kind {0} have an owner already")]
-pub struct KindTaken(pub u8);
+use crate::keyring::{KeyHash, MeshKey};
 
 /// The endpoint. Dropping it closes every connection and ends its tasks; [`Quic::shutdown`] also waits for that.
 pub struct Quic {
@@ -250,6 +204,17 @@ impl Quic {
         if let Some(link) = self.shared.pool.link_to(member) {
             self.shared.pool.forget(&link);
             self.shared.refuse(&link.connection, reason);
+        }
+    }
+
+    /// Closes the connections that were proved with a mesh key that has left the ring since. To be called after a
+    /// removal; whoever holds a key that is still good connects again when it needs to.
+    pub fn drop_former_keys(&self) {
+        let keys: Vec<KeyHash> = self.shared.trust.mesh_keys().iter().map(MeshKey::hash).collect();
+        for link in self.shared.pool.links() {
+            if !keys.contains(&link.key) {
+                self.disconnect(&link.member, Close::WrongKey);
+            }
         }
     }
 

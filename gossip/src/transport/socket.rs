@@ -27,7 +27,11 @@ pub(super) fn bind(address: SocketAddr, buffer_bytes: usize) -> io::Result<UdpSo
 
 /// The address as its owner knows it: an IPv4 peer seen through an IPv6 socket is an IPv4 peer.
 pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
+    match address.ip().to_canonical() {
+        four @ IpAddr::V4(_) => SocketAddr::new(four, address.port()),
+        // As it is: a link-local address is nothing without its scope.
+        IpAddr::V6(_) => address,
+    }
 }
 
 /// The address as a socket of the family of `local` wants it; `None` when that socket cannot reach it.

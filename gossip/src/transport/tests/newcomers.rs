@@ -5,6 +5,8 @@ use std::time::Duration;
 use quinn::{Connection, ConnectionError, Endpoint};
 
 use super::{LOOPBACK, Limits, Node, Recipe, SOON, TestSigner};
+use crate::id::PublicKey;
+use crate::signature::{Signature, Signer};
 use crate::transport::proof::PROOF_BYTES;
 use crate::transport::quic::{AskError, Close, DialError};
 use crate::transport::tls::Identity;
@@ -80,8 +82,7 @@ async fn garbage_short_long_empty_or_none_is_not_a_proof() {
 
 #[tokio::test]
 async fn the_unproved_are_few_and_the_proved_get_through_again_when_they_are_gone() {
-    let limits =
-        Limits { handshake_deadline: Duration::from_millis(500), max_unproved_per_source: 3, ..Limits::default() };
+    let limits = Limits { handshake_deadline: Duration::from_millis(500), max_unproved: 3, ..Limits::default() };
     let mut b = Recipe { limits, ..Recipe::of(2) }.start();
     b.echo();
     let mut inside = Vec::new();
@@ -98,6 +99,46 @@ async fn the_unproved_are_few_and_the_proved_get_through_again_when_they_are_gon
     while let Err(error) = a.ask(&b, "x").await {
         assert_eq!(error, AskError::Dial(DialError::Busy));
     }
+}
+
+/// Signs with the neutral element of the curve, under which the same bytes are a signature of every message for a
+/// verifier that is not strict.
+struct Anybody;
+
+impl Signer for Anybody {
+    fn public_key(&self) -> PublicKey {
+        PublicKey(std::array::from_fn(|i| u8::from(i == 0)))
+    }
+
+    fn sign(&self, _: &[u8]) -> Signature {
+        Signature(std::array::from_fn(|i| u8::from(i == 0)))
+    }
+}
+
+#[tokio::test]
+async fn a_key_under_which_anything_verifies_is_nobody_s() {
+    let lax = ed25519_dalek::VerifyingKey::from_bytes(&Anybody.public_key().0).unwrap();
+    let signature = ed25519_dalek::Signature::from_bytes(&Anybody.sign(b"").0);
+    assert!(ed25519_dalek::Verifier::verify(&lax, b"anything", &signature).is_ok(), "the test tests something");
+
+    let b = Recipe::of(2).start();
+    let endpoint = Endpoint::client(LOOPBACK).unwrap();
+    let (tls, _) = Identity::new(std::sync::Arc::new(Anybody)).client_config(b.id).unwrap();
+    let config = quinn::ClientConfig::new(std::sync::Arc::new(tls));
+    // A client is done with its handshake before the listener has seen its signature.
+    if let Ok(client) = endpoint.connect_with(config, b.address, "mesh").unwrap().await {
+        assert!(matches!(client.closed().await, ConnectionError::ConnectionClosed(_)));
+    }
+    assert_eq!(b.quic.counts().closed(Close::Handshake), 1);
+
+    let config = Identity::new(std::sync::Arc::new(Anybody)).server_config().unwrap();
+    let server = Endpoint::server(quinn::ServerConfig::with_crypto(std::sync::Arc::new(config)), LOOPBACK).unwrap();
+    let address = server.local_addr().unwrap();
+    let listening = tokio::spawn(async move { server.accept().await.unwrap().await.is_ok() });
+    let member = crate::id::MemberId::of(&Anybody.public_key());
+    let outcome = b.quic.ask(member, address, "x".into(), 10, SOON).await;
+    assert_eq!(outcome, Err(AskError::Dial(DialError::OtherProtocol)));
+    assert!(!listening.await.unwrap());
 }
 
 #[tokio::test]

@@ -79,6 +79,20 @@ async fn any_key_of_the_ring_proves_also_one_installed_a_moment_ago() {
 }
 
 #[tokio::test]
+async fn a_connection_proved_with_a_key_that_left_the_ring_can_be_closed() {
+    let (mut a, b) = (Recipe { keys: vec![[1; 32], [2; 32]], ..Recipe::of(1) }.start(), Recipe::of(2).start());
+    a.echo();
+    assert!(b.ask(&a, "x").await.is_ok());
+    a.quic.drop_former_keys();
+    assert!(b.ask(&a, "the key is still good").await.is_ok());
+    assert_eq!(b.quic.counts().dialled, 1);
+    a.trust.keys.lock().unwrap().remove(0);
+    a.quic.drop_former_keys();
+    b.has_connections(0).await;
+    assert_eq!(b.ask(&a, "x").await, Err(AskError::Dial(DialError::WrongKey)));
+}
+
+#[tokio::test]
 async fn whoever_is_not_the_expected_member_is_named() {
     let (a, b) = (Recipe::of(1).start(), Recipe::of(2).start());
     let outcome = a.quic.ask(id_of(3), b.address, "x".into(), 10, SOON).await;
