@@ -117,10 +117,7 @@ impl Catalog {
     /// [`WrongAgent`] when the offers are another agent's; nothing changes.
     pub fn apply(&mut self, owner: &Owner, offers: Option<Arc<Offers>>) -> Result<bool, WrongAgent> {
         if let Some(offers) = offers.as_ref().filter(|offers| offers.agent != owner.agent) {
-            return Err(WrongAgent {
-                expected: owner.agent.clone(),
-                found: offers.agent.clone(),
-            });
+            return Err(WrongAgent { expected: owner.agent.clone(), found: offers.agent.clone() });
         }
         let entry = self.owners.get(owner).cloned().unwrap_or_default();
         if entry.offers == offers {
@@ -128,13 +125,7 @@ impl Catalog {
         }
         let tools = entry.offers.iter().chain(&offers).flat_map(|offers| &offers.tools);
         let capabilities: BTreeSet<Arc<str>> = tools.map(|tool| tool.capability.clone()).collect();
-        self.put_entry(
-            owner,
-            Entry {
-                offers: offers.clone(),
-                health: entry.health.clone(),
-            },
-        );
+        self.put_entry(owner, Entry { offers: offers.clone(), health: entry.health.clone() });
         let standing = self.standing(&owner.member);
         self.epoch += 1;
         for capability in capabilities {
@@ -142,21 +133,10 @@ impl Catalog {
                 rows.retain(|row| !row.offer.is_of(owner));
                 let Some(offers) = &offers else { return };
                 for tool in (0..offers.tools.len()).filter(|tool| offers.tools[*tool].capability == capability) {
-                    let offer = Offer {
-                        member: owner.member,
-                        offers: offers.clone(),
-                        tool,
-                    };
+                    let offer = Offer { member: owner.member, offers: offers.clone(), tool };
                     let status = status_of(entry.health.as_deref(), offer.tool());
                     let at = rows.partition_point(|row| row.offer.key() < offer.key());
-                    rows.insert(
-                        at,
-                        Row {
-                            offer,
-                            standing,
-                            status,
-                        },
-                    );
+                    rows.insert(at, Row { offer, standing, status });
                 }
             });
         }
@@ -169,13 +149,7 @@ impl Catalog {
         if entry.health == health {
             return false;
         }
-        self.put_entry(
-            owner,
-            Entry {
-                offers: entry.offers.clone(),
-                health: health.clone(),
-            },
-        );
+        self.put_entry(owner, Entry { offers: entry.offers.clone(), health: health.clone() });
         self.epoch += 1;
         let tools = entry.offers.iter().flat_map(|offers| &offers.tools);
         let changed =
@@ -251,9 +225,7 @@ impl Catalog {
 
     /// All capabilities that anybody offers, in order, and how many offers each has.
     pub fn capabilities(&self) -> impl Iterator<Item = (&str, usize)> {
-        self.buckets
-            .iter()
-            .map(|(capability, bucket)| (&**capability, bucket.rows.len()))
+        self.buckets.iter().map(|(capability, bucket)| (&**capability, bucket.rows.len()))
     }
 
     pub(crate) fn rows(&self, capability: &str) -> &[Row] {
@@ -271,12 +243,7 @@ impl Catalog {
 
     fn entry<'a>(&'a self, owner: &'a Owner, entry: &'a Entry) -> AgentEntry<'a> {
         let standing = self.standing(&owner.member);
-        AgentEntry {
-            owner,
-            offers: entry.offers.as_ref(),
-            health: entry.health.as_ref(),
-            standing,
-        }
+        AgentEntry { owner, offers: entry.offers.as_ref(), health: entry.health.as_ref(), standing }
     }
 
     fn put_entry(&mut self, owner: &Owner, entry: Entry) {
@@ -288,17 +255,12 @@ impl Catalog {
     }
 
     fn owners_of(&self, member: MemberId) -> impl Iterator<Item = (&Owner, &Entry)> {
-        self.owners
-            .from(move |owner| owner.member < member)
-            .take_while(move |(owner, _)| owner.member == member)
+        self.owners.from(move |owner| owner.member < member).take_while(move |(owner, _)| owner.member == member)
     }
 
     fn capabilities_of(&self, member: MemberId) -> BTreeSet<Arc<str>> {
         let offers = self.owners_of(member).filter_map(|(_, entry)| entry.offers.as_ref());
-        offers
-            .flat_map(|offers| &offers.tools)
-            .map(|tool| tool.capability.clone())
-            .collect()
+        offers.flat_map(|offers| &offers.tools).map(|tool| tool.capability.clone()).collect()
     }
 
     fn change_bucket(&mut self, capability: &Arc<str>, change: impl FnOnce(&mut Vec<Row>)) {

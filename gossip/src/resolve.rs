@@ -82,20 +82,12 @@ fn resolve_for(audience: Audience, catalog: &Catalog, bodies: &dyn SchemaBodies,
     for row in rows {
         match judge.judge(selector, row) {
             Ok(candidate) => candidates.push(candidate),
-            Err(reason) => evictions.push(Eviction {
-                offer: row.offer.clone(),
-                reason,
-            }),
+            Err(reason) => evictions.push(Eviction { offer: row.offer.clone(), reason }),
         }
     }
     candidates.sort_by(|a, b| b.score().cmp(&a.score()));
     let (depends, pending) = judge.availability.into_traces();
-    Resolution {
-        candidates,
-        explanation: Explanation::new(selector.clone(), evictions),
-        depends,
-        pending,
-    }
+    Resolution { candidates, explanation: Explanation::new(selector.clone(), evictions), depends, pending }
 }
 
 /// The schemas that resolving `selectors` needs or will need: fetch them before they are asked for.
@@ -105,10 +97,7 @@ pub fn needed_schemas<'a>(catalog: &Catalog, selectors: impl IntoIterator<Item =
         let Some(wish) = selector.schema.filter(|wish| wish.mode == MatchMode::Subset) else {
             continue;
         };
-        let published = catalog
-            .rows(&selector.capability)
-            .iter()
-            .filter_map(|row| row.offer.tool().output);
+        let published = catalog.rows(&selector.capability).iter().filter_map(|row| row.offer.tool().output);
         let before = needed.len();
         needed.extend(published.filter(|digest| *digest != wish.digest));
         if needed.len() > before {
@@ -127,11 +116,7 @@ struct Judge<'a> {
 
 impl<'a> Judge<'a> {
     fn new(audience: Audience, catalog: &'a Catalog, bodies: &'a dyn SchemaBodies, home: &'a str) -> Self {
-        Self {
-            audience,
-            home,
-            availability: Availability::new(catalog, SchemaCheck::new(bodies)),
-        }
+        Self { audience, home, availability: Availability::new(catalog, SchemaCheck::new(bodies)) }
     }
 
     fn judge(&mut self, selector: &Selector, row: &'a Row) -> Result<Candidate, Reason> {
@@ -155,17 +140,8 @@ impl<'a> Judge<'a> {
         if !selector.version.allows(&tool.version) {
             return Err(Reason::Version);
         }
-        let schema = self
-            .availability
-            .schemas
-            .check(selector.schema.as_ref(), tool)
-            .map_err(Reason::Schema)?;
-        Ok(Candidate {
-            offer: row.offer.clone(),
-            standing: row.standing,
-            tag_score,
-            schema,
-        })
+        let schema = self.availability.schemas.check(selector.schema.as_ref(), tool).map_err(Reason::Schema)?;
+        Ok(Candidate { offer: row.offer.clone(), standing: row.standing, tag_score, schema })
     }
 }
 
@@ -178,11 +154,7 @@ impl Resolution {
     /// All candidates as good as the best one; a caller chooses among them per call.
     pub fn equals(&self) -> &[Candidate] {
         let Some(best) = self.best() else { return &[] };
-        let equal = self
-            .candidates
-            .iter()
-            .take_while(|candidate| candidate.rank() == best.rank())
-            .count();
+        let equal = self.candidates.iter().take_while(|candidate| candidate.rank() == best.rank()).count();
         &self.candidates[..equal]
     }
 
@@ -193,9 +165,7 @@ impl Resolution {
 
     /// Whether the answer still stands.
     fn stands(&self, catalog: &Catalog, bodies: &dyn SchemaBodies) -> bool {
-        self.depends
-            .iter()
-            .all(|(capability, stamp)| catalog.stamp(capability) == *stamp)
+        self.depends.iter().all(|(capability, stamp)| catalog.stamp(capability) == *stamp)
             && !self.pending.iter().any(|digest| bodies.body(digest).is_some())
     }
 }
@@ -208,12 +178,7 @@ impl Candidate {
 
     /// How good it is, whoever it is.
     pub fn rank(&self) -> Rank<'_> {
-        Rank {
-            schema: self.schema,
-            standing: self.standing,
-            tags: self.tag_score,
-            version: &self.offer.tool().version,
-        }
+        Rank { schema: self.schema, standing: self.standing, tags: self.tag_score, version: &self.offer.tool().version }
     }
 }
 

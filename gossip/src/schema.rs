@@ -89,9 +89,7 @@ pub fn read_body(bytes: &[u8], digest: &Digest) -> Result<Arc<Value>, BadBody> {
     if Digest::of_text(bytes) != *digest {
         return Err(BadBody::WrongDigest);
     }
-    serde_json::from_slice(bytes)
-        .map(Arc::new)
-        .map_err(|_| BadBody::NotJson)
+    serde_json::from_slice(bytes).map(Arc::new).map_err(|_| BadBody::NotJson)
 }
 
 impl fmt::Display for Digest {
@@ -170,10 +168,7 @@ mod tests {
         let digest = Digest::of(&schema);
         assert_eq!(*read_body(text.as_bytes(), &digest).unwrap(), schema);
         assert_eq!(read_body(b"{}", &digest), Err(BadBody::WrongDigest));
-        assert_eq!(
-            read_body(&vec![b' '; MAX_BODY_BYTES + 1], &digest),
-            Err(BadBody::TooLarge)
-        );
+        assert_eq!(read_body(&vec![b' '; MAX_BODY_BYTES + 1], &digest), Err(BadBody::TooLarge));
         assert_eq!(read_body(b"{", &Digest::of_text(b"{")), Err(BadBody::NotJson));
     }
 }

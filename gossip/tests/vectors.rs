@@ -42,9 +42,7 @@ struct MeshTools(Vec<Value>);
 fn recorded_answers_are_ours() {
     let copy = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
     let directory = std::env::var_os("RESOLVER_VECTORS").map_or_else(|| copy.clone(), PathBuf::from);
-    let tools = MeshTools::of(&directory)
-        .or_else(|| MeshTools::of(&copy))
-        .expect("the copy has the tools");
+    let tools = MeshTools::of(&directory).or_else(|| MeshTools::of(&copy)).expect("the copy has the tools");
     let entries = std::fs::read_dir(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     files.retain(|file| file.extension().is_some_and(|extension| extension == "jsonl"));
@@ -127,15 +125,7 @@ impl World {
         let mut offers = Offers::new(recorded.agent.clone(), recorded.agent.as_str());
         offers.tools.push(tool);
         let seed = MemberId::from_bytes([7; 16]);
-        self.catalog
-            .apply(
-                &Owner {
-                    member: seed,
-                    agent: recorded.agent,
-                },
-                Some(Arc::new(offers)),
-            )
-            .unwrap();
+        self.catalog.apply(&Owner { member: seed, agent: recorded.agent }, Some(Arc::new(offers))).unwrap();
     }
 
     fn publish(&mut self, schema: Value) -> Digest {
@@ -146,18 +136,12 @@ impl World {
 
     fn chosen(&self, selector: &Selector) -> Value {
         let resolution = resolve(&self.catalog, &self.bodies, selector);
-        resolution
-            .best()
-            .map_or(Value::Null, |best| best.offer.agent().as_str().into())
+        resolution.best().map_or(Value::Null, |best| best.offer.agent().as_str().into())
     }
 }
 
 fn same(row: &Value, expected: &Value, found: &Value) -> Result<(), String> {
-    if expected == found {
-        Ok(())
-    } else {
-        Err(format!("{}: expected {expected}, found {found}", row["id"]))
-    }
+    if expected == found { Ok(()) } else { Err(format!("{}: expected {expected}, found {found}", row["id"])) }
 }
 
 fn selection(row: &Value, _: &MeshTools) -> Result<(), String> {
@@ -165,11 +149,8 @@ fn selection(row: &Value, _: &MeshTools) -> Result<(), String> {
     let wanted = row["selector"].as_object().unwrap();
     let field = |name: &str| wanted.get(name).map_or(Value::Null, Value::clone);
     let mut selector = Map::from_iter([("capability".to_owned(), json!("wanted"))]);
-    selector.extend(
-        ["tags", "version"]
-            .iter()
-            .filter_map(|name| Some(((*name).to_owned(), wanted.get(*name)?.clone()))),
-    );
+    selector
+        .extend(["tags", "version"].iter().filter_map(|name| Some(((*name).to_owned(), wanted.get(*name)?.clone()))));
     let mut selector: Selector = serde_json::from_value(selector.into()).unwrap();
     if let Some(mode) = wanted.get("matchMode") {
         let expected = field("expectedSchemaCanonical");
@@ -184,31 +165,22 @@ fn selection(row: &Value, _: &MeshTools) -> Result<(), String> {
 fn required(row: &Value, _: &MeshTools) -> Result<(), String> {
     let world = World::of(row["registered_in_order"].as_array().unwrap());
     let expected = row["chosen"].as_object().unwrap();
-    let found = expected
-        .keys()
-        .map(|capability| (capability.clone(), world.chosen(&Selector::new(capability.as_str()))));
+    let found =
+        expected.keys().map(|capability| (capability.clone(), world.chosen(&Selector::new(capability.as_str()))));
     same(row, &row["chosen"], &Value::Object(found.collect()))
 }
 
 /// What was selected, as sets; of several that are equal in `best_match`, any.
 fn llm_filter(row: &Value, tools: &MeshTools) -> Result<(), String> {
     let mut world = World::of(&tools.0);
-    world.add(
-        &json!({"agent": CONSUMER, "capability": CONSUMERS_CAPABILITY, "function_name": "chat",
-        "inputSchema": {"type": "object"}}),
-    );
-    let (filter, mode) = (
-        &row["llm_filter"]["filter"],
-        row["llm_filter"]["filter_mode"].as_str().unwrap_or("all"),
-    );
+    world.add(&json!({"agent": CONSUMER, "capability": CONSUMERS_CAPABILITY, "function_name": "chat",
+        "inputSchema": {"type": "object"}}));
+    let (filter, mode) = (&row["llm_filter"]["filter"], row["llm_filter"]["filter_mode"].as_str().unwrap_or("all"));
     let Ok(filter) = ToolFilter::from_json(filter, mode) else {
         return same(row, &row["selected"], &Value::Null);
     };
     let consumer: AgentId = CONSUMER.parse().unwrap();
-    let asker = Asker {
-        agent: Some(&consumer),
-        namespace: "default",
-    };
+    let asker = Asker { agent: Some(&consumer), namespace: "default" };
     let found = llm::tools(&world.catalog, &world.bodies, &filter, asker);
     let found = found.tools.iter().map(|choice| {
         let offer = &choice.candidates[0].offer;
@@ -237,9 +209,7 @@ fn llm_provider(row: &Value, tools: &MeshTools) -> Result<(), String> {
     let world = World::of(&tools.0);
     let selector: Selector = serde_json::from_value(row["llm_provider"].clone()).unwrap();
     let resolution = llm::provider(&world.catalog, &NoBodies, &selector);
-    let found = resolution
-        .best()
-        .map_or(Value::Null, |best| best.offer.agent().as_str().into());
+    let found = resolution.best().map_or(Value::Null, |best| best.offer.agent().as_str().into());
     same(row, &row["chosen"], &found)
 }
 
@@ -257,9 +227,5 @@ fn schema_digest(row: &Value, _: &MeshTools) -> Result<(), String> {
     };
     let warnings = row["warnings"].as_array().unwrap().iter();
     let warnings = set(&mut warnings.map(|warning| warning.as_str().unwrap().to_owned()));
-    same(
-        row,
-        &json!([row["canonical"], row["hash"], row["verdict"], warnings]),
-        &found,
-    )
+    same(row, &json!([row["canonical"], row["hash"], row["verdict"], warnings]), &found)
 }

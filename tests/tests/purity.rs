@@ -30,7 +30,6 @@ const FORBIDDEN: &[(&str, &str)] = &[
     ("std::thread", "effects, which the runtime performs"),
     ("std::fs", "bytes that the runtime reads and writes"),
     ("std::env", "configuration that the caller passes"),
-    ("std::io", "bytes"),
     ("UdpSocket", "effects, which the runtime performs"),
     ("TcpStream", "effects, which the runtime performs"),
     ("ToSocketAddrs", "addresses that the runtime looked up"),

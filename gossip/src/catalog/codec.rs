@@ -115,11 +115,7 @@ impl Health {
 }
 
 fn at_most(what: &'static str, size: usize, bound: usize) -> Result<(), BadValue> {
-    if size > bound {
-        Err(BadValue::TooLarge { what, bound })
-    } else {
-        Ok(())
-    }
+    if size > bound { Err(BadValue::TooLarge { what, bound }) } else { Ok(()) }
 }
 
 fn pack<T: Serialize>(value: &T, what: &'static str, bound: usize) -> Result<Vec<u8>, BadValue> {
@@ -137,15 +133,10 @@ fn unpack<T: DeserializeOwned>(value: &[u8], what: &'static str, bound: usize) -
         _ => return Err(BadValue::Malformed),
     };
     let mut decoder = zstd::stream::read::Decoder::with_buffer(packed).map_err(|_| BadValue::Malformed)?;
-    decoder
-        .window_log_max(MAX_WINDOW_LOG)
-        .map_err(|_| BadValue::Malformed)?;
+    decoder.window_log_max(MAX_WINDOW_LOG).map_err(|_| BadValue::Malformed)?;
     let mut json = Vec::new();
     let more_than_bound = u64::try_from(bound).unwrap_or(u64::MAX).saturating_add(1);
-    decoder
-        .take(more_than_bound)
-        .read_to_end(&mut json)
-        .map_err(|_| BadValue::Malformed)?;
+    decoder.take(more_than_bound).read_to_end(&mut json).map_err(|_| BadValue::Malformed)?;
     at_most(what, json.len(), bound)?;
     serde_json::from_slice(&json).map_err(|_| BadValue::Malformed)
 }
@@ -169,10 +160,7 @@ mod tests {
         tool.output = Some(Digest::of(&json!({"type": "string"})));
         tool.kwargs.insert("timeout".into(), json!(77));
         let selector = r#"weather api (python|+rust) @">=1.0.0" in=prod"#.parse().unwrap();
-        tool.dependencies = vec![Dependency {
-            selector,
-            required: true,
-        }];
+        tool.dependencies = vec![Dependency { selector, required: true }];
         let mut offers = Offers::new("hello-12345678".parse().unwrap(), "hello");
         offers.agent_type = AgentType::Api;
         offers.endpoints = vec!["http://10.0.0.1:9000".into()];
@@ -209,11 +197,7 @@ mod tests {
 
     #[test]
     fn bytes_that_were_once_written_are_read() {
-        let health = Health {
-            status: Status::Degraded,
-            note: "slow disk".into(),
-            tools: [].into(),
-        };
+        let health = Health { status: Status::Degraded, note: "slow disk".into(), tools: [].into() };
         let frame = b"\x01\x28\xb5\x2f\xfd\x20\x28\x41\x01\x00";
         let written = [&frame[..], br#"{"status":"degraded","note":"slow disk"}"#].concat();
         assert_eq!(Health::decode(&written), Ok(health));
@@ -238,10 +222,7 @@ mod tests {
     fn a_bomb_is_refused_without_being_unpacked() {
         let bomb = zstd::bulk::compress(&vec![b' '; 200 << 20], 1).unwrap();
         let value = [&[FORMAT], &bomb[..]].concat();
-        assert!(matches!(
-            Offers::decode(&value),
-            Err(BadValue::TooLarge { .. } | BadValue::Malformed)
-        ));
+        assert!(matches!(Offers::decode(&value), Err(BadValue::TooLarge { .. } | BadValue::Malformed)));
         assert_eq!(Offers::decode(&[9]), Err(BadValue::UnknownFormat(9)));
         assert_eq!(Offers::decode(&[]), Err(BadValue::Malformed));
     }
@@ -252,20 +233,10 @@ mod tests {
         let with = |tools: Value| packed(&json!({"agent": "a", "name": "a", "tools": tools}));
         let too_large = |value: &[u8]| matches!(Offers::decode(value), Err(BadValue::TooLarge { .. }));
         assert!(too_large(&with(vec![tool; MAX_TOOLS + 1].into())));
-        assert!(too_large(&with(
-            json!([{"function": "f".repeat(254), "capability": "c"}])
-        )));
-        assert!(too_large(&with(
-            json!([{"function": "f", "capability": "c", "tags": vec!["t"; 257]}])
-        )));
-        assert_eq!(
-            Offers::decode(&with(json!([{"function": "", "capability": "c"}]))),
-            Err(BadValue::Malformed)
-        );
-        assert_eq!(
-            Offers::decode(&packed(&json!({"agent": "A", "name": "a"}))),
-            Err(BadValue::Malformed)
-        );
+        assert!(too_large(&with(json!([{"function": "f".repeat(254), "capability": "c"}]))));
+        assert!(too_large(&with(json!([{"function": "f", "capability": "c", "tags": vec!["t"; 257]}]))));
+        assert_eq!(Offers::decode(&with(json!([{"function": "", "capability": "c"}]))), Err(BadValue::Malformed));
+        assert_eq!(Offers::decode(&packed(&json!({"agent": "A", "name": "a"}))), Err(BadValue::Malformed));
     }
 
     proptest! {

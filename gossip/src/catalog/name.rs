@@ -34,9 +34,7 @@ impl AgentId {
 
     /// Whether the id says that it belongs to `member`, as every native agent's does.
     pub fn belongs_to(&self, member: &MemberId) -> bool {
-        self.0
-            .strip_suffix(&member.short())
-            .is_some_and(|name| name.ends_with('-'))
+        self.0.strip_suffix(&member.short()).is_some_and(|name| name.ends_with('-'))
     }
 
     /// The id as text.
@@ -107,16 +105,7 @@ mod tests {
         for good in ["a", "weather-3f2a9c10", "0-9", "p988121-0"] {
             assert!(good.parse::<AgentId>().is_ok(), "{good}");
         }
-        for bad in [
-            "",
-            "-a",
-            "a-",
-            "A",
-            "a_b",
-            "http://10.0.0.1:9000",
-            "é",
-            &"a".repeat(254),
-        ] {
+        for bad in ["", "-a", "a-", "A", "a_b", "http://10.0.0.1:9000", "é", &"a".repeat(254)] {
             assert_eq!(bad.parse::<AgentId>(), Err(NotAnAgentId), "{bad}");
         }
     }

@@ -167,10 +167,7 @@ impl Tool {
 
     /// The dependencies without which it is withdrawn.
     pub fn required(&self) -> impl Iterator<Item = &Selector> {
-        self.dependencies
-            .iter()
-            .filter(|dependency| dependency.required)
-            .map(|dependency| &dependency.selector)
+        self.dependencies.iter().filter(|dependency| dependency.required).map(|dependency| &dependency.selector)
     }
 }
 

@@ -39,9 +39,7 @@ impl<K: Ord + Clone, V: Clone> Sorted<K, V> {
         K: Borrow<Q>,
     {
         let at_chunk = self.chunk_of(key)?;
-        let at = self.chunks[at_chunk]
-            .binary_search_by(|(own, _)| own.borrow().cmp(key))
-            .ok()?;
+        let at = self.chunks[at_chunk].binary_search_by(|(own, _)| own.borrow().cmp(key)).ok()?;
         let chunk = Arc::make_mut(&mut Arc::make_mut(&mut self.chunks)[at_chunk]);
         Some(&mut chunk[at].1)
     }
@@ -69,9 +67,7 @@ impl<K: Ord + Clone, V: Clone> Sorted<K, V> {
         K: Borrow<Q>,
     {
         let at_chunk = self.chunk_of(key)?;
-        let at = self.chunks[at_chunk]
-            .binary_search_by(|(own, _)| own.borrow().cmp(key))
-            .ok()?;
+        let at = self.chunks[at_chunk].binary_search_by(|(own, _)| own.borrow().cmp(key)).ok()?;
         let chunks = Arc::make_mut(&mut self.chunks);
         let chunk = Arc::make_mut(&mut chunks[at_chunk]);
         let (_, value) = chunk.remove(at);
@@ -83,20 +79,14 @@ impl<K: Ord + Clone, V: Clone> Sorted<K, V> {
 
     /// All entries, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.chunks
-            .iter()
-            .flat_map(|chunk| chunk.iter())
-            .map(|(key, value)| (key, value))
+        self.chunks.iter().flat_map(|chunk| chunk.iter()).map(|(key, value)| (key, value))
     }
 
     /// The entries from the first one on that is not `before` what is looked for.
     pub(super) fn from(&self, before: impl Fn(&K) -> bool) -> impl Iterator<Item = (&K, &V)> {
-        let skipped = self
-            .chunks
-            .partition_point(|chunk| chunk.last().is_some_and(|(last, _)| before(last)));
+        let skipped = self.chunks.partition_point(|chunk| chunk.last().is_some_and(|(last, _)| before(last)));
         let rest = self.chunks[skipped..].iter().flat_map(|chunk| chunk.iter());
-        rest.map(|(key, value)| (key, value))
-            .skip_while(move |(key, _)| before(key))
+        rest.map(|(key, value)| (key, value)).skip_while(move |(key, _)| before(key))
     }
 
     /// The chunk that holds `key`, or would; `None` when there is no chunk.
@@ -106,11 +96,7 @@ impl<K: Ord + Clone, V: Clone> Sorted<K, V> {
     {
         let starts_by_then = |chunk: &Chunk<K, V>| chunk.first().is_some_and(|(first, _)| first.borrow() <= key);
         let chunks = self.chunks.partition_point(starts_by_then);
-        if self.chunks.is_empty() {
-            None
-        } else {
-            Some(chunks.saturating_sub(1))
-        }
+        if self.chunks.is_empty() { None } else { Some(chunks.saturating_sub(1)) }
     }
 }
 

@@ -91,13 +91,7 @@ impl RowId {
 
 impl<'a> Availability<'a> {
     pub(super) fn new(catalog: &'a Catalog, schemas: SchemaCheck<'a>) -> Self {
-        Self {
-            catalog,
-            schemas,
-            known: BTreeMap::new(),
-            unmet: Vec::new(),
-            touched: BTreeMap::new(),
-        }
+        Self { catalog, schemas, known: BTreeMap::new(), unmet: Vec::new(), touched: BTreeMap::new() }
     }
 
     /// Notes that the answer depends on the offers of `capability`.
@@ -131,11 +125,7 @@ impl<'a> Availability<'a> {
     fn search(&mut self, root: &'a Row) -> bool {
         let mut refused = Vec::new();
         let mut looped = false;
-        let mut stack = vec![Frame {
-            row: root,
-            need: 0,
-            next: 0,
-        }];
+        let mut stack = vec![Frame { row: root, need: 0, next: 0 }];
         self.known.insert(RowId::of(root), State::Open);
         while let Some(frame) = stack.last_mut() {
             let id = RowId::of(frame.row);
@@ -151,11 +141,7 @@ impl<'a> Availability<'a> {
                         // Comes back to the same provider when it is known.
                         frame.next -= 1;
                         self.known.insert(RowId::of(provider), State::Open);
-                        stack.push(Frame {
-                            row: provider,
-                            need: 0,
-                            next: 0,
-                        });
+                        stack.push(Frame { row: provider, need: 0, next: 0 });
                     }
                 },
                 Step::Done => {
@@ -228,21 +214,14 @@ impl<'a> Availability<'a> {
         let home: &'a str = &row.offer.offers().namespace;
         let lack = row.offer.tool().required().find_map(|selector| {
             let reason = self.why_unmet(selector, home)?;
-            Some(Lack {
-                selector: Box::new(selector.clone()),
-                reason,
-            })
+            Some(Lack { selector: Box::new(selector.clone()), reason })
         });
         lack.expect("an offer that works is withdrawn only for something it requires")
     }
 
     fn why_unmet(&mut self, selector: &'a Selector, home: &'a str) -> Option<LackReason> {
         let rows = self.catalog.rows(&selector.capability);
-        let mut reason = if rows.is_empty() {
-            LackReason::Nobody
-        } else {
-            LackReason::NobodyFits
-        };
+        let mut reason = if rows.is_empty() { LackReason::Nobody } else { LackReason::NobodyFits };
         for provider in rows {
             if !self.fits(selector, home, provider) {
                 continue;

@@ -97,16 +97,12 @@ impl Explanation {
 
     /// Those that `stage` dropped.
     pub fn dropped_by(&self, stage: Stage) -> impl Iterator<Item = &Eviction> {
-        self.evictions
-            .iter()
-            .filter(move |eviction| eviction.reason.stage() == stage)
+        self.evictions.iter().filter(move |eviction| eviction.reason.stage() == stage)
     }
 
     /// Those that `stage` let pass and a later one dropped. With the candidates, they are what it kept.
     pub fn dropped_after(&self, stage: Stage) -> impl Iterator<Item = &Eviction> {
-        self.evictions
-            .iter()
-            .filter(move |eviction| eviction.reason.stage() > stage)
+        self.evictions.iter().filter(move |eviction| eviction.reason.stage() > stage)
     }
 }
 
@@ -140,8 +136,6 @@ impl fmt::Display for Explanation {
     /// What was asked, and one line for each offer that will not do.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.selector)?;
-        self.evictions
-            .iter()
-            .try_for_each(|eviction| write!(f, "\n  {eviction}"))
+        self.evictions.iter().try_for_each(|eviction| write!(f, "\n  {eviction}"))
     }
 }

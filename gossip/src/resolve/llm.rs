@@ -98,29 +98,20 @@ impl ToolFilter {
         let mode = FilterMode::from(mode.to_owned());
         let elements = filter.as_array().ok_or(BadFilter::NotAList)?;
         if mode == FilterMode::Every {
-            return Ok(Self {
-                patterns: Vec::new(),
-                mode,
-            });
+            return Ok(Self { patterns: Vec::new(), mode });
         }
         let patterns = elements.iter().enumerate().map(|(at, element)| match element {
             Value::String(capability) => Ok(Pattern::of_capability(capability)),
             Value::Object(_) => Ok(Pattern::of_object(element)),
             _ => Err(BadFilter::BadElement(at)),
         });
-        Ok(Self {
-            patterns: patterns.collect::<Result<_, _>>()?,
-            mode,
-        })
+        Ok(Self { patterns: patterns.collect::<Result<_, _>>()?, mode })
     }
 }
 
 impl Pattern {
     fn of_capability(capability: &str) -> Self {
-        Self {
-            capability: (capability != "*").then(|| capability.into()),
-            ..Self::default()
-        }
+        Self { capability: (capability != "*").then(|| capability.into()), ..Self::default() }
     }
 
     fn of_object(object: &Value) -> Self {
@@ -128,11 +119,7 @@ impl Pattern {
         Self {
             capability: object.get("capability").and_then(Value::as_str).map(Arc::from),
             tags: tags.filter_map(Value::as_str).filter_map(Term::one).collect(),
-            version: object
-                .get("version")
-                .and_then(Value::as_str)
-                .map(Constraint::new)
-                .unwrap_or_default(),
+            version: object.get("version").and_then(Value::as_str).map(Constraint::new).unwrap_or_default(),
         }
     }
 }
@@ -140,11 +127,7 @@ impl Pattern {
 /// The tools that a model of `asker` is shown.
 pub fn tools(catalog: &Catalog, bodies: &dyn SchemaBodies, filter: &ToolFilter, asker: Asker<'_>) -> ToolSet {
     let everything = [Pattern::default()];
-    let patterns = if filter.mode == FilterMode::Every {
-        &everything[..]
-    } else {
-        &filter.patterns
-    };
+    let patterns = if filter.mode == FilterMode::Every { &everything[..] } else { &filter.patterns };
     let mut judge = Judge::new(Audience::Model, catalog, bodies, asker.namespace);
     let mut set = ToolSet::default();
     let mut taken = BTreeMap::new();
@@ -201,9 +184,7 @@ impl ToolSet {
     fn take(&mut self, candidate: Candidate, taken: &mut BTreeMap<Arc<str>, usize>) {
         let Some(&at) = taken.get(&candidate.offer.tool().function) else {
             taken.insert(candidate.offer.tool().function.clone(), self.tools.len());
-            self.tools.push(ToolChoice {
-                candidates: vec![candidate],
-            });
+            self.tools.push(ToolChoice { candidates: vec![candidate] });
             return;
         };
         let choice = &mut self.tools[at].candidates;
@@ -226,9 +207,7 @@ impl ToolSet {
             let offer = &choice.candidates[0].offer;
             let merit = |offer: &Offer| (offer.tool().version.clone(), offer.tool().tags.len());
             let order = |a: &Offer, b: &Offer| merit(a).cmp(&merit(b)).then_with(|| b.key().cmp(&a.key()));
-            let leader = best
-                .entry(offer.tool().capability.clone())
-                .or_insert_with(|| offer.clone());
+            let leader = best.entry(offer.tool().capability.clone()).or_insert_with(|| offer.clone());
             if order(offer, leader).is_gt() {
                 *leader = offer.clone();
             }

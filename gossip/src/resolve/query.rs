@@ -34,10 +34,7 @@ struct Answer {
 impl Query {
     /// Nothing was asked yet.
     pub fn new(selector: Selector) -> Self {
-        Self {
-            selector,
-            last: ArcSwapOption::empty(),
-        }
+        Self { selector, last: ArcSwapOption::empty() }
     }
 
     /// What is asked.
@@ -57,10 +54,7 @@ impl Query {
             }
         }
         let resolution = Arc::new(resolve(catalog, bodies, &self.selector));
-        self.last.store(Some(Arc::new(Answer {
-            resolution: resolution.clone(),
-            epoch: AtomicU64::new(epoch),
-        })));
+        self.last.store(Some(Arc::new(Answer { resolution: resolution.clone(), epoch: AtomicU64::new(epoch) })));
         resolution
     }
 }
@@ -84,11 +78,7 @@ impl Resolver {
         }
         let query = Arc::new(Query::new(selector.clone()));
         self.queries.rcu(|queries| {
-            let mut queries = if queries.len() < MAX_QUERIES {
-                (**queries).clone()
-            } else {
-                BTreeMap::new()
-            };
+            let mut queries = if queries.len() < MAX_QUERIES { (**queries).clone() } else { BTreeMap::new() };
             queries.insert(selector.clone(), query.clone());
             queries
         });

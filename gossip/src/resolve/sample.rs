@@ -21,9 +21,7 @@ pub fn catalog() -> (Catalog, Vec<Selector>) {
     for capability in 0..CAPABILITIES {
         for replica in 0..OFFERS_EACH {
             let (owner, offers) = offers(capability, replica);
-            catalog
-                .apply(&owner, Some(Arc::new(offers)))
-                .expect("the sample owns its offers");
+            catalog.apply(&owner, Some(Arc::new(offers))).expect("the sample owns its offers");
         }
     }
     let half = CAPABILITIES / 2;
@@ -41,17 +39,12 @@ pub fn offers(capability: usize, replica: usize) -> (Owner, Offers) {
     let mut tool = Tool::new("run", format!("capability-{capability}"));
     tool.version = Version::new(&format!("{}.{}.{}", 1 + replica % 3, replica % 7, replica));
     let optional = ["fast", "beta", "python", "rust"].iter().enumerate();
-    let tags = optional
-        .filter(|(at, _)| replica >> at & 1 == 1)
-        .map(|(_, tag)| Arc::from(*tag));
+    let tags = optional.filter(|(at, _)| replica >> at & 1 == 1).map(|(_, tag)| Arc::from(*tag));
     tool.tags = std::iter::once("api".into()).chain(tags).collect();
     let half = CAPABILITIES / 2;
     if capability >= half {
         let selector = selector(&format!("capability-{} api (python|+rust) @^2", capability - half));
-        tool.dependencies = vec![Dependency {
-            selector,
-            required: true,
-        }];
+        tool.dependencies = vec![Dependency { selector, required: true }];
     }
     let mut offers = Offers::new(agent.clone(), "sample");
     offers.tools.push(tool);

@@ -37,11 +37,7 @@ pub(super) struct SchemaCheck<'a> {
 
 impl<'a> SchemaCheck<'a> {
     pub(super) fn new(bodies: &'a dyn SchemaBodies) -> Self {
-        Self {
-            bodies,
-            checked: BTreeMap::new(),
-            pending: BTreeSet::new(),
-        }
+        Self { bodies, checked: BTreeMap::new(), pending: BTreeSet::new() }
     }
 
     pub(super) fn check(&mut self, wish: Option<&SchemaWish>, tool: &Tool) -> Result<SchemaFit, SchemaMismatch> {
@@ -76,16 +72,9 @@ impl<'a> SchemaCheck<'a> {
                 return Ok(SchemaFit::Pending);
             };
             let found = mismatches(&consumer, &producer);
-            if found.is_empty() {
-                Ok(SchemaFit::Fits)
-            } else {
-                Err(found)
-            }
+            if found.is_empty() { Ok(SchemaFit::Fits) } else { Err(found) }
         };
-        self.checked
-            .entry((expected, published))
-            .or_insert_with(compare)
-            .clone()
+        self.checked.entry((expected, published)).or_insert_with(compare).clone()
     }
 }
 

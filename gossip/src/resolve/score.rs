@@ -31,9 +31,6 @@ pub struct Score<'a> {
 
 impl<'a> Score<'a> {
     pub(super) fn new(rank: Rank<'a>, offer: &'a Offer) -> Self {
-        Self {
-            rank,
-            key: Reverse(offer.key()),
-        }
+        Self { rank, key: Reverse(offer.key()) }
     }
 }

@@ -231,22 +231,13 @@ mod tests {
         assert_eq!(score(&["llm", "claude"], r#"["llm"]"#), Ok(5));
         assert_eq!(score(&["llm", "claude"], r#"["llm","+claude","-beta"]"#), Ok(15));
         assert_eq!(score(&["llm", "gpt"], r#"["llm","+claude"]"#), Ok(5));
-        assert_eq!(
-            score(&["llm", "gpt"], r#"["-gpt"]"#),
-            Err(TagMismatch::Excluded("gpt".into()))
-        );
-        assert_eq!(
-            score(&["math", "python"], r#"["math",["python","typescript"]]"#),
-            Ok(10)
-        );
+        assert_eq!(score(&["llm", "gpt"], r#"["-gpt"]"#), Err(TagMismatch::Excluded("gpt".into())));
+        assert_eq!(score(&["math", "python"], r#"["math",["python","typescript"]]"#), Ok(10));
         assert!(matches!(
             score(&["math", "java"], r#"["math",["python","+typescript"]]"#),
             Err(TagMismatch::MissingOneOf(_))
         ));
-        assert_eq!(
-            score(&["math", "typescript"], r#"["math",["python","+typescript"]]"#),
-            Ok(15)
-        );
+        assert_eq!(score(&["math", "typescript"], r#"["math",["python","+typescript"]]"#), Ok(15));
     }
 
     #[test]

@@ -23,10 +23,7 @@ fn member(number: u8) -> MemberId {
 }
 
 fn owner(number: u8, agent: &str) -> Owner {
-    Owner {
-        member: member(number),
-        agent: agent.parse().unwrap(),
-    }
+    Owner { member: member(number), agent: agent.parse().unwrap() }
 }
 
 fn tool(function: &str, capability: &str, tags: &[&str], version: &str, required: &[&str]) -> Tool {
@@ -34,10 +31,7 @@ fn tool(function: &str, capability: &str, tags: &[&str], version: &str, required
     tool.tags = tags.iter().map(|tag| Arc::from(*tag)).collect();
     tool.version = Version::new(version);
     tool.input = Some(Digest::of(&json!({})));
-    let dependency = |text: &&str| Dependency {
-        selector: text.parse().unwrap(),
-        required: true,
-    };
+    let dependency = |text: &&str| Dependency { selector: text.parse().unwrap(), required: true };
     tool.dependencies = required.iter().map(dependency).collect();
     tool
 }
@@ -63,11 +57,7 @@ fn ask(catalog: &Catalog, selector: &str) -> Resolution {
 }
 
 fn names(resolution: &Resolution) -> Vec<&str> {
-    resolution
-        .candidates
-        .iter()
-        .map(|candidate| candidate.offer.agent().as_str())
-        .collect()
+    resolution.candidates.iter().map(|candidate| candidate.offer.agent().as_str()).collect()
 }
 
 fn only_reason(resolution: &Resolution) -> &Reason {
@@ -105,21 +95,12 @@ fn suspects_rank_last_and_the_gone_are_out() {
 
 #[test]
 fn a_health_record_takes_an_agent_or_one_of_its_tools_out() {
-    let mut catalog = world(&[(
-        "a",
-        vec![tool("f", "x", &[], "1.0", &[]), tool("g", "y", &[], "1.0", &[])],
-    )]);
-    let one_tool = Health {
-        tools: [("g".into(), Status::Unhealthy)].into(),
-        ..Health::default()
-    };
+    let mut catalog = world(&[("a", vec![tool("f", "x", &[], "1.0", &[]), tool("g", "y", &[], "1.0", &[])])]);
+    let one_tool = Health { tools: [("g".into(), Status::Unhealthy)].into(), ..Health::default() };
     assert!(catalog.set_health(&owner(0, "a"), Some(Arc::new(one_tool))));
     assert_eq!(names(&ask(&catalog, "x")), ["a"]);
     assert_eq!(only_reason(&ask(&catalog, "y")), &Reason::Unhealthy(Status::Unhealthy));
-    let all = Health {
-        status: Status::Unhealthy,
-        ..Health::default()
-    };
+    let all = Health { status: Status::Unhealthy, ..Health::default() };
     catalog.set_health(&owner(0, "a"), Some(Arc::new(all)));
     assert_eq!(names(&ask(&catalog, "x")), [""; 0]);
     catalog.set_health(&owner(0, "a"), None);
@@ -135,16 +116,8 @@ fn namespaces_isolate_also_what_is_required() {
     catalog.apply(&owner(9, "b"), Some(Arc::new(elsewhere))).unwrap();
     let resolution = ask(&catalog, "x");
     assert_eq!(names(&resolution), [""; 0]);
-    let reasons: Vec<String> = resolution
-        .explanation
-        .evictions()
-        .iter()
-        .map(Eviction::to_string)
-        .collect();
-    assert_eq!(
-        reasons,
-        ["a:f requires `y`, which nobody offers", "b:g is in namespace prod"]
-    );
+    let reasons: Vec<String> = resolution.explanation.evictions().iter().map(Eviction::to_string).collect();
+    assert_eq!(reasons, ["a:f requires `y`, which nobody offers", "b:g is in namespace prod"]);
     assert_eq!(names(&ask(&catalog, "x in=prod")), ["b"]);
     assert_eq!(names(&ask(&catalog, "x in=*")), ["b"]);
     let selector = Selector::new("x").asked_in(&"prod".into());
@@ -180,12 +153,7 @@ fn what_is_lacking_is_named() {
     let text = |catalog: &Catalog, capability: &str| only_reason(&ask(catalog, capability)).to_string();
     assert_eq!(text(&catalog, "x"), "requires `y +nice @^2`, which nobody offers");
     assert_eq!(text(&catalog, "y"), "requires gone, which nobody offers");
-    catalog
-        .apply(
-            &owner(1, "b"),
-            Some(offers("b", vec![tool("f", "y", &[], "2.0", &["gone"])])),
-        )
-        .unwrap();
+    catalog.apply(&owner(1, "b"), Some(offers("b", vec![tool("f", "y", &[], "2.0", &["gone"])]))).unwrap();
     assert_eq!(text(&catalog, "x"), "requires y, and b is itself withdrawn");
     catalog.set_standing(member(1), Standing::Gone);
     assert_eq!(text(&catalog, "x"), "requires y, and b is unhealthy or gone");
@@ -201,17 +169,10 @@ fn a_chain_of_ten_thousand_requirements_is_followed_without_recursion() {
             tool("f", &format!("c{number}"), &[], "1.0", &[&next])
         });
         let agent = format!("a{batch}");
-        catalog
-            .apply(&owner(batch, &agent), Some(offers(&agent, tools.collect())))
-            .unwrap();
+        catalog.apply(&owner(batch, &agent), Some(offers(&agent, tools.collect()))).unwrap();
     }
     assert_eq!(names(&ask(&catalog, "c0")), [""; 0]);
-    catalog
-        .apply(
-            &owner(99, "end"),
-            Some(offers("end", vec![tool("f", "c10000", &[], "1.0", &[])])),
-        )
-        .unwrap();
+    catalog.apply(&owner(99, "end"), Some(offers("end", vec![tool("f", "c10000", &[], "1.0", &[])]))).unwrap();
     assert_eq!(names(&ask(&catalog, "c0")), ["a0"]);
 }
 
@@ -225,11 +186,7 @@ fn a_schema_that_has_not_arrived_keeps_its_candidate_and_ranks_it_last() {
         tool.output = Some(Digest::of(schema));
         vec![tool]
     };
-    let catalog = world(&[
-        ("a", with(&published, "9.0")),
-        ("b", with(&wanted, "1.0")),
-        ("c", with(&bad, "8.0")),
-    ]);
+    let catalog = world(&[("a", with(&published, "9.0")), ("b", with(&wanted, "1.0")), ("c", with(&bad, "8.0"))]);
     let selector: Selector = format!("x subset={}", Digest::of(&wanted)).parse().unwrap();
     let mut bodies = BTreeMap::new();
     let all: BTreeSet<Digest> = [&wanted, &published, &bad].into_iter().map(Digest::of).collect();
@@ -245,10 +202,7 @@ fn a_schema_that_has_not_arrived_keeps_its_candidate_and_ranks_it_last() {
     }
     let resolution = query.answer(&catalog, &bodies);
     assert_eq!(names(&resolution), ["a", "b"]);
-    assert!(matches!(
-        only_reason(&resolution),
-        Reason::Schema(SchemaMismatch::Lacks(..))
-    ));
+    assert!(matches!(only_reason(&resolution), Reason::Schema(SchemaMismatch::Lacks(..))));
     assert_eq!(resolution.pending_schemas(), []);
 }
 
@@ -260,25 +214,12 @@ fn a_model_is_not_shown_its_own_tools_and_is_told_of_shadowed_ones() {
         ("b", vec![tool("search", "files", &[], "1.0", &[])]),
     ]);
     let me: AgentId = "me".parse().unwrap();
-    let asker = Asker {
-        agent: Some(&me),
-        namespace: "default",
-    };
-    let filter = ToolFilter {
-        patterns: vec![Pattern::default()],
-        mode: FilterMode::All,
-    };
+    let asker = Asker { agent: Some(&me), namespace: "default" };
+    let filter = ToolFilter { patterns: vec![Pattern::default()], mode: FilterMode::All };
     let set = llm::tools(&catalog, &NoBodies, &filter, asker);
-    let shown: Vec<String> = set
-        .tools
-        .iter()
-        .map(|choice| choice.candidates[0].offer.to_string())
-        .collect();
+    let shown: Vec<String> = set.tools.iter().map(|choice| choice.candidates[0].offer.to_string()).collect();
     assert_eq!(shown, ["b:search"]);
-    assert_eq!(
-        set.shadowed.iter().map(Offer::to_string).collect::<Vec<_>>(),
-        ["a:search"]
-    );
+    assert_eq!(set.shadowed.iter().map(Offer::to_string).collect::<Vec<_>>(), ["a:search"]);
 }
 
 #[test]
@@ -324,10 +265,7 @@ fn any_owner() -> impl Strategy<Value = Owner> {
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
-    let apply = (
-        any_owner(),
-        proptest::option::weighted(0.8, proptest::collection::vec(any_tool(), 0..3)),
-    );
+    let apply = (any_owner(), proptest::option::weighted(0.8, proptest::collection::vec(any_tool(), 0..3)));
     let apply = apply.prop_map(|(owner, tools)| {
         let tools = tools.map(|tools| offers(owner.agent.as_str(), tools));
         Step::Apply(owner, tools)
@@ -348,12 +286,7 @@ fn take(catalog: &mut Catalog, step: &Step) {
             catalog.apply(&owner, offers).unwrap();
         }
         Step::Health(owner, status) => {
-            let health = status.map(|status| {
-                Arc::new(Health {
-                    status,
-                    ..Health::default()
-                })
-            });
+            let health = status.map(|status| Arc::new(Health { status, ..Health::default() }));
             catalog.set_health(&owner, health);
         }
         Step::Standing(member, standing) => {
@@ -366,10 +299,7 @@ fn take(catalog: &mut Catalog, step: &Step) {
 /// Everything that can be seen of a catalog.
 fn contents(catalog: &Catalog) -> String {
     let capabilities: Vec<_> = catalog.capabilities().collect();
-    let rows: Vec<_> = catalog
-        .all_rows()
-        .map(|row| (&row.offer, row.standing, row.status, row.offer.tool()))
-        .collect();
+    let rows: Vec<_> = catalog.all_rows().map(|row| (&row.offer, row.standing, row.status, row.offer.tool())).collect();
     let agents: Vec<_> = catalog.agents().collect();
     format!("{capabilities:?} {rows:?} {agents:?}")
 }

@@ -49,10 +49,7 @@ enum Identifier {
 impl Version {
     /// Reads a version.
     pub fn new(text: &str) -> Self {
-        Self {
-            semantic: Semantic::parse(text),
-            text: text.into(),
-        }
+        Self { semantic: Semantic::parse(text), text: text.into() }
     }
 
     /// The version as it was written.
@@ -76,12 +73,7 @@ impl Semantic {
         let number = |part: Option<&str>| part.map_or(Some(0), |part| part.parse().ok());
         let [major, minor, patch] = spelled.parts;
         let (major, minor, patch) = (number(major)?, number(minor)?, number(patch)?);
-        Some(Self {
-            major,
-            minor,
-            patch,
-            pre: PreRelease::parse(spelled.pre)?,
-        })
+        Some(Self { major, minor, patch, pre: PreRelease::parse(spelled.pre)? })
     }
 
     fn is_pre_release(&self) -> bool {
@@ -95,10 +87,7 @@ impl PreRelease {
         let identifiers = text.split('.').map(|part| {
             let is_number = part.bytes().all(|byte| byte.is_ascii_digit());
             let padded = is_number && part.len() > 1 && part.starts_with('0');
-            (!padded).then(|| {
-                part.parse()
-                    .map_or_else(|_| Identifier::Word(part.into()), Identifier::Number)
-            })
+            (!padded).then(|| part.parse().map_or_else(|_| Identifier::Word(part.into()), Identifier::Number))
         });
         identifiers.collect::<Option<_>>().map(Self::Of)
     }
@@ -136,10 +125,7 @@ impl Eq for Version {}
 
 impl From<Arc<str>> for Version {
     fn from(text: Arc<str>) -> Self {
-        Self {
-            semantic: Semantic::parse(&text),
-            text,
-        }
+        Self { semantic: Semantic::parse(&text), text }
     }
 }
 
@@ -169,17 +155,7 @@ mod tests {
 
     #[test]
     fn versions_rise_from_words_over_pre_releases_to_releases() {
-        let rising = [
-            "",
-            "latest",
-            "1.0.0-1",
-            "1.0.0-alpha",
-            "1.0.0-alpha.1",
-            "v1",
-            "1.2",
-            "01.2.3",
-            "10",
-        ];
+        let rising = ["", "latest", "1.0.0-1", "1.0.0-alpha", "1.0.0-alpha.1", "v1", "1.2", "01.2.3", "10"];
         for pair in rising.windows(2) {
             assert!(Version::new(pair[0]) < Version::new(pair[1]), "{pair:?}");
         }
@@ -188,15 +164,7 @@ mod tests {
 
     #[test]
     fn what_is_no_version_stays_text() {
-        for text in [
-            "1.2.3.4",
-            "1.",
-            "1.0.0-01",
-            " 1",
-            "1.0.0-",
-            "V1",
-            "99999999999999999999",
-        ] {
+        for text in ["1.2.3.4", "1.", "1.0.0-01", " 1", "1.0.0-", "V1", "99999999999999999999"] {
             assert!(!Version::new(text).is_semantic(), "{text}");
         }
         assert!(Version::new("1.0.0-99999999999999999999").is_semantic());

@@ -74,25 +74,17 @@ pub fn canonicalise(raw: &str) -> Result<Canonical, NotCanonical> {
         recursive.insert(name, tidy(definitions.inline(body)?, &mut warnings));
     }
     if !recursive.is_empty() {
-        let names = recursive
-            .iter()
-            .map(|(name, body)| (*name, stable_name(body)))
-            .collect();
+        let names = recursive.iter().map(|(name, body)| (*name, stable_name(body))).collect();
         schema = rename_references(schema, &names);
         if let Value::Object(root) = &mut schema {
-            let bodies = recursive
-                .iter()
-                .map(|(name, body)| (names[name].clone(), rename_references(body.clone(), &names)));
+            let bodies =
+                recursive.iter().map(|(name, body)| (names[name].clone(), rename_references(body.clone(), &names)));
             root.insert("$defs".into(), Value::Object(bodies.collect()));
         }
     }
     let mut all_warnings = definitions.warnings;
     all_warnings.append(&mut warnings);
-    Ok(Canonical {
-        digest: Digest::of(&schema),
-        schema,
-        warnings: all_warnings,
-    })
+    Ok(Canonical { digest: Digest::of(&schema), schema, warnings: all_warnings })
 }
 
 /// The text that is hashed: compact JSON, keys sorted bytewise.
@@ -158,11 +150,7 @@ fn tidy_object(mut node: Map<String, Value>, warnings: &mut Vec<String>) -> Map<
     tidy_enum(&mut node);
     rename_properties(&mut node, warnings);
     let tidied = node.into_iter().map(|(key, value)| {
-        let value = if matches!(key.as_str(), "enum" | "required" | "type") {
-            value
-        } else {
-            tidy(value, warnings)
-        };
+        let value = if matches!(key.as_str(), "enum" | "required" | "type") { value } else { tidy(value, warnings) };
         (key, value)
     });
     tidied.collect()
@@ -196,11 +184,7 @@ fn tidy_union(node: &mut Map<String, Value>, key: &str) {
     flat.retain(|branch| branch["type"] != "null");
     if flat.len() < all {
         if let [Value::Object(only)] = &flat[..]
-            && let Some(kind) = only
-                .get("type")
-                .or_else(|| node.get("type"))
-                .cloned()
-                .or_else(|| pinned_type(only))
+            && let Some(kind) = only.get("type").or_else(|| node.get("type")).cloned().or_else(|| pinned_type(only))
         {
             node.remove(key);
             node.extend(only.clone());
@@ -214,11 +198,7 @@ fn tidy_union(node: &mut Map<String, Value>, key: &str) {
 
 /// Takes a branch that says nothing but another union for the branches of that union.
 fn flatten(branch: &Value, into: &mut Vec<Value>) {
-    let mut said = branch
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter(|(key, _)| !DROPPED.contains(&key.as_str()));
+    let mut said = branch.as_object().into_iter().flatten().filter(|(key, _)| !DROPPED.contains(&key.as_str()));
     match (said.next(), said.next()) {
         (Some((key, Value::Array(branches))), None) if key == "anyOf" || key == "oneOf" => {
             branches.iter().for_each(|branch| flatten(branch, into));
@@ -289,9 +269,7 @@ fn rename_properties(node: &mut Map<String, Value>, warnings: &mut Vec<String>) 
         for (name, schema) in sorted {
             let new_name = camel_case(&name);
             if camel.insert(new_name.clone(), schema).is_some() {
-                warnings.push(format!(
-                    "two properties are called {new_name} in canonical form; {name} was kept"
-                ));
+                warnings.push(format!("two properties are called {new_name} in canonical form; {name} was kept"));
             }
             renamed.insert(name, new_name);
         }
@@ -299,9 +277,7 @@ fn rename_properties(node: &mut Map<String, Value>, warnings: &mut Vec<String>) 
     }
     if let Some(Value::Array(required)) = node.get_mut("required") {
         let names = required.iter().filter_map(Value::as_str);
-        let mut names: Vec<String> = names
-            .map(|name| renamed.get(name).map_or(name, String::as_str).into())
-            .collect();
+        let mut names: Vec<String> = names.map(|name| renamed.get(name).map_or(name, String::as_str).into()).collect();
         names.sort();
         *required = names.into_iter().map(Value::String).collect();
     }
@@ -318,11 +294,7 @@ fn mask_references(value: &Value) -> Value {
         Value::Object(map) => Value::Object(
             map.iter()
                 .map(|(key, value)| {
-                    let value = if key == "$ref" {
-                        "__CYCLIC__".into()
-                    } else {
-                        mask_references(value)
-                    };
+                    let value = if key == "$ref" { "__CYCLIC__".into() } else { mask_references(value) };
                     (key.clone(), value)
                 })
                 .collect(),
@@ -376,10 +348,7 @@ mod tests {
     fn a_chain_of_definitions_deeper_than_the_bound_is_refused() {
         let mut definitions = Map::new();
         for n in 0..5_000 {
-            definitions.insert(
-                format!("D{n}"),
-                json!({"items": {"$ref": format!("#/$defs/D{}", n + 1)}}),
-            );
+            definitions.insert(format!("D{n}"), json!({"items": {"$ref": format!("#/$defs/D{}", n + 1)}}));
         }
         let schema = json!({"$ref": "#/$defs/D0", "$defs": definitions});
         assert_eq!(canonicalise(&schema.to_string()), Err(NotCanonical::TooLarge));

@@ -33,13 +33,7 @@ impl<'a> Definitions<'a> {
             }
         }
         let recursive = recursive(&bodies);
-        Self {
-            bodies,
-            recursive,
-            open: Vec::new(),
-            values: 0,
-            warnings: Vec::new(),
-        }
+        Self { bodies, recursive, open: Vec::new(), values: 0, warnings: Vec::new() }
     }
 
     /// The definitions that cannot be inlined, with their bodies.
@@ -117,9 +111,7 @@ impl<'a> Definitions<'a> {
 
 /// The definition that `reference` names, when it is a local reference.
 pub(super) fn local_name(reference: &str) -> Option<&str> {
-    reference
-        .strip_prefix("#/$defs/")
-        .or_else(|| reference.strip_prefix("#/definitions/"))
+    reference.strip_prefix("#/$defs/").or_else(|| reference.strip_prefix("#/definitions/"))
 }
 
 /// The canonical reference to the definition `name`.
@@ -142,11 +134,7 @@ fn recursive<'a>(bodies: &BTreeMap<&'a str, &'a Value>) -> BTreeSet<&'a str> {
         references.insert(name, used);
     }
     let mut left: BTreeSet<&'a str> = bodies.keys().copied().collect();
-    let mut leaves: Vec<&str> = left
-        .iter()
-        .copied()
-        .filter(|name| references[name].is_empty())
-        .collect();
+    let mut leaves: Vec<&str> = left.iter().copied().filter(|name| references[name].is_empty()).collect();
     while let Some(leaf) = leaves.pop() {
         left.remove(leaf);
         for &user in users.get(leaf).into_iter().flatten() {

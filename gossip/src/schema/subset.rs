@@ -62,14 +62,8 @@ fn compare<'a>(path: &mut Vec<&'a str>, consumer: &'a Value, producer: &Value, f
     let fits = |kind: &&str| given.contains(kind) || *kind == "number" && given.contains(&"integer");
     if !given.is_empty() && !expected.iter().all(fits) {
         let owned = |types: &[&str]| types.iter().map(|kind| (*kind).to_owned()).collect();
-        let kind = MismatchKind::Type {
-            expected: owned(&expected),
-            found: owned(&given),
-        };
-        found.push(Mismatch {
-            path: path.join("."),
-            kind,
-        });
+        let kind = MismatchKind::Type { expected: owned(&expected), found: owned(&given) };
+        found.push(Mismatch { path: path.join("."), kind });
     }
     let required = consumer.get("required").and_then(Value::as_array);
     for field in required.into_iter().flatten().filter_map(Value::as_str) {
@@ -84,10 +78,7 @@ fn compare<'a>(path: &mut Vec<&'a str>, consumer: &'a Value, producer: &Value, f
             None if NOT_CARRIED.contains(&field) => {}
             None => {
                 let kind = MismatchKind::MissingField(field.to_owned());
-                found.push(Mismatch {
-                    path: path.join("."),
-                    kind,
-                });
+                found.push(Mismatch { path: path.join("."), kind });
             }
         }
         path.pop();
@@ -96,10 +87,7 @@ fn compare<'a>(path: &mut Vec<&'a str>, consumer: &'a Value, producer: &Value, f
         path.push("[]");
         match producer.get("items").filter(|items| items.is_object()) {
             Some(given) => compare(path, expected, given, found),
-            None => found.push(Mismatch {
-                path: path.join("."),
-                kind: MismatchKind::MissingItems,
-            }),
+            None => found.push(Mismatch { path: path.join("."), kind: MismatchKind::MissingItems }),
         }
         path.pop();
     }
@@ -108,11 +96,7 @@ fn compare<'a>(path: &mut Vec<&'a str>, consumer: &'a Value, producer: &Value, f
 fn types(schema: &Value) -> Vec<&str> {
     match schema.get("type") {
         Some(Value::String(kind)) if !kind.is_empty() => vec![kind],
-        Some(Value::Array(kinds)) => kinds
-            .iter()
-            .filter_map(Value::as_str)
-            .filter(|kind| !kind.is_empty())
-            .collect(),
+        Some(Value::Array(kinds)) => kinds.iter().filter_map(Value::as_str).filter(|kind| !kind.is_empty()).collect(),
         _ => Vec::new(),
     }
 }
@@ -145,18 +129,8 @@ mod tests {
         let producer = json!({"type": "object", "properties": {
             "id": {"type": "integer"}, "place": {"type": "object", "properties": {}},
         }});
-        let found: Vec<String> = mismatches(&consumer, &producer)
-            .iter()
-            .map(Mismatch::to_string)
-            .collect();
-        assert_eq!(
-            found,
-            [
-                "id is integer, not string",
-                "place.lat is missing",
-                "place.[] has no item schema"
-            ]
-        );
+        let found: Vec<String> = mismatches(&consumer, &producer).iter().map(Mismatch::to_string).collect();
+        assert_eq!(found, ["id is integer, not string", "place.lat is missing", "place.[] has no item schema"]);
     }
 
     #[test]

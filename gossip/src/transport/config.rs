@@ -36,7 +36,7 @@ pub trait Trust: Send + Sync {
     /// The keys that prove membership, the one to prove ourselves with first.
     fn mesh_keys(&self) -> Vec<MeshKey>;
 
-    /// Whether connections with this member are refused. Asked once its key is known; see [`Quic::disconnect`] for
+    /// Whether connections with this member are refused. Asked once its key is known; see [`Quic::disconnect`](super::quic::Quic::disconnect) for
     /// connections that exist.
     fn is_banned(&self, member: &MemberId) -> bool;
 

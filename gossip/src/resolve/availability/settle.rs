@@ -42,8 +42,7 @@ impl<'a> Availability<'a> {
         let mut states = vec![State::Looped; graph.rows.len()];
         graph.fall(&mut states);
         graph.rise(&mut states);
-        self.known
-            .extend(graph.rows.iter().map(|row| RowId::of(row)).zip(states));
+        self.known.extend(graph.rows.iter().map(|row| RowId::of(row)).zip(states));
     }
 
     fn explore(&mut self, graph: &mut Graph<'a>, number: usize, row: &'a Row) {
@@ -56,10 +55,7 @@ impl<'a> Availability<'a> {
             }
             let need = graph.needs.len();
             graph.need_numbers.insert((home, selector), need);
-            graph.needs.push(Need {
-                users: vec![number],
-                ..Need::default()
-            });
+            graph.needs.push(Need { users: vec![number], ..Need::default() });
             self.touch(&selector.capability);
             for provider in self.catalog.rows(&selector.capability) {
                 if self.fits(selector, home, provider) {

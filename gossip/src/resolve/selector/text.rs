@@ -63,10 +63,7 @@ impl Reader<'_> {
         let rest = &self.text[self.at..];
         if rest.starts_with('"') {
             let mut strings = serde_json::Deserializer::from_str(rest).into_iter::<String>();
-            let word = strings
-                .next()
-                .and_then(Result::ok)
-                .ok_or(BadSelector::BadQuote(self.at))?;
+            let word = strings.next().and_then(Result::ok).ok_or(BadSelector::BadQuote(self.at))?;
             self.at += strings.byte_offset();
             return Ok(word);
         }
@@ -138,11 +135,7 @@ impl FromStr for Selector {
             }
             let start = reader.at;
             let twice = |said: bool| {
-                if said {
-                    Err(BadSelector::BadClause(start))
-                } else {
-                    Ok(())
-                }
+                if said { Err(BadSelector::BadClause(start)) } else { Ok(()) }
             };
             if reader.eat("(") {
                 terms.push(reader.group()?);
@@ -155,10 +148,7 @@ impl FromStr for Selector {
                 selector.namespace = Scope::from(Some(namespace.into()));
             } else if let Some(mode) = schema_mode(&mut reader) {
                 twice(selector.schema.is_some())?;
-                let digest = reader
-                    .word(&[])?
-                    .parse()
-                    .map_err(|error| BadSelector::BadDigest(start, error))?;
+                let digest = reader.word(&[])?.parse().map_err(|error| BadSelector::BadDigest(start, error))?;
                 selector.schema = Some(SchemaWish { mode, digest });
             } else {
                 terms.push(Term::One(reader.wish()?));
@@ -224,14 +214,8 @@ impl fmt::Display for Selector {
         }
         match &self.schema {
             None => Ok(()),
-            Some(SchemaWish {
-                mode: MatchMode::Subset,
-                digest,
-            }) => write!(f, " subset={digest}"),
-            Some(SchemaWish {
-                mode: MatchMode::Strict,
-                digest,
-            }) => write!(f, " strict={digest}"),
+            Some(SchemaWish { mode: MatchMode::Subset, digest }) => write!(f, " subset={digest}"),
+            Some(SchemaWish { mode: MatchMode::Strict, digest }) => write!(f, " strict={digest}"),
         }
     }
 }
@@ -251,29 +235,20 @@ mod tests {
     }
 
     fn selector() -> impl Strategy<Value = Selector> {
-        let term = prop_oneof![
-            wish().prop_map(Term::One),
-            proptest::collection::vec(wish(), 0..4).prop_map(Term::AnyOf),
-        ];
-        let schema = ("strict|subset", "[a-z]*").prop_map(|(mode, name)| SchemaWish {
-            mode: MatchMode::from(mode),
-            digest: Digest::of(&name.into()),
-        });
+        let term =
+            prop_oneof![wish().prop_map(Term::One), proptest::collection::vec(wish(), 0..4).prop_map(Term::AnyOf),];
+        let schema = ("strict|subset", "[a-z]*")
+            .prop_map(|(mode, name)| SchemaWish { mode: MatchMode::from(mode), digest: Digest::of(&name.into()) });
         let tags = proptest::collection::vec(term, 0..5);
-        (
-            "\\PC{1,8}|[a-z.]{1,8}",
-            tags,
-            "|[>=<~^]{0,2}[0-9.x]{1,5}|\\PC{0,8}",
-            of("[a-z*]{1,5}"),
-            of(schema),
-        )
-            .prop_map(|(capability, tags, version, namespace, schema)| Selector {
+        ("\\PC{1,8}|[a-z.]{1,8}", tags, "|[>=<~^]{0,2}[0-9.x]{1,5}|\\PC{0,8}", of("[a-z*]{1,5}"), of(schema)).prop_map(
+            |(capability, tags, version, namespace, schema)| Selector {
                 tags: tags.into_iter().collect(),
                 version: Constraint::new(&version),
                 namespace: Scope::from(namespace.map(Into::into)),
                 schema,
                 ..Selector::new(capability)
-            })
+            },
+        )
     }
 
     proptest! {

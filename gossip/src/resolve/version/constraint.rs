@@ -119,10 +119,7 @@ impl AllOf {
                 bounds.push(Bound::new(Operator::GreaterOrEqual, &first)?);
                 bounds.push(Bound::new(Operator::LessOrEqual, &scanner.version()?)?);
             } else {
-                bounds.push(Bound::new(
-                    operator.map_or(Operator::Equal, |(_, operator)| *operator),
-                    &first,
-                )?);
+                bounds.push(Bound::new(operator.map_or(Operator::Equal, |(_, operator)| *operator), &first)?);
             }
             let spaces = scanner.spaces();
             if scanner.is_done() {
@@ -159,17 +156,8 @@ impl Bound {
             *number = part?.parse().ok()?;
         }
         let [major, minor, patch] = numbers;
-        let version = Semantic {
-            major,
-            minor,
-            patch,
-            pre: PreRelease::parse(spelled.pre)?,
-        };
-        Some(Self {
-            operator,
-            version,
-            wild,
-        })
+        let version = Semantic { major, minor, patch, pre: PreRelease::parse(spelled.pre)? };
+        Some(Self { operator, version, wild })
     }
 
     fn allows(&self, version: &Semantic) -> bool {

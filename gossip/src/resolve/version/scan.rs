@@ -33,8 +33,7 @@ impl<'a> Scanner<'a> {
 
     /// Takes white space; whether there was some.
     pub(super) fn spaces(&mut self) -> bool {
-        self.take(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0c))
-            .is_some()
+        self.take(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0c)).is_some()
     }
 
     /// A version: up to three parts of digits or wildcards, a pre-release, build metadata. `None` takes nothing that
