@@ -261,7 +261,7 @@ impl Protocol {
             Timer::Suspicion(member, epoch) => self.suspicion_due(member, epoch, turn),
             Timer::Push => self.push_again(turn),
             Timer::Relay(nonce) => self.relay_due(nonce, turn),
-            Timer::Pull => self.pull_due = None,
+            Timer::Pull => self.pull_due = self.pull_due.filter(|due| *due > turn.now),
             Timer::Seeds => self.seek(turn),
             Timer::Reunion => self.try_a_reunion(turn),
             Timer::Housekeeping => self.keep_house(turn),

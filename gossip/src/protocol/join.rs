@@ -47,6 +47,8 @@ pub(super) struct Seeking {
     /// Hellos without an answer yet, by nonce.
     hellos: BTreeMap<u64, (SocketAddr, Moment)>,
     retry: Duration,
+    /// When to say hello next; timers of other moments are out of date.
+    due: Moment,
     state: Settling,
     since: Moment,
     said_alone: bool,
@@ -71,6 +73,7 @@ impl Seeking {
             own: BTreeSet::new(),
             hellos: BTreeMap::new(),
             retry: Duration::ZERO,
+            due: Moment::ZERO,
             state: Settling::Alone,
             since: Moment::ZERO,
             said_alone: false,
@@ -90,15 +93,15 @@ impl Seeking {
 impl Protocol {
     pub(super) fn begin_joining(&mut self, turn: &mut Turn<'_>) {
         self.seeking.since = turn.now;
-        self.seeking.retry = self.config.seed_retry_min;
-        turn.wake(turn.now, Timer::Seeds);
+        self.seek_now(turn);
         turn.wake(turn.now.after(self.reunion_period()), Timer::Reunion);
         turn.wake(turn.now.after(Duration::from_secs(1)), Timer::Housekeeping);
     }
 
     pub(super) fn take_seeds(&mut self, addresses: &[SocketAddr], turn: &mut Turn<'_>) {
-        let new = addresses.iter().any(|address| !self.seeking.seeds.contains(address));
-        self.seeking.seeds = addresses.iter().take(SEEDS_MAX).copied().collect();
+        let seeds: Vec<SocketAddr> = addresses.iter().take(SEEDS_MAX).copied().collect();
+        let new = seeds.iter().any(|address| !self.seeking.seeds.contains(address));
+        self.seeking.seeds = seeds;
         if new {
             self.seek_now(turn);
         }
@@ -106,11 +109,19 @@ impl Protocol {
 
     pub(super) fn seek_now(&mut self, turn: &mut Turn<'_>) {
         self.seeking.retry = self.config.seed_retry_min;
-        turn.wake(turn.now, Timer::Seeds);
+        self.seek_at(turn.now, turn);
+    }
+
+    fn seek_at(&mut self, due: Moment, turn: &mut Turn<'_>) {
+        self.seeking.due = due;
+        turn.wake(due, Timer::Seeds);
     }
 
     /// Says hello wherever a seed should be and no live member is known to be.
     pub(super) fn seek(&mut self, turn: &mut Turn<'_>) {
+        if turn.now < self.seeking.due {
+            return;
+        }
         let missing: Vec<SocketAddr> = self.missing_seeds();
         if missing.is_empty() && self.seeking.state == Settling::Alone {
             // Nobody to look for: we are the first.
@@ -121,7 +132,7 @@ impl Protocol {
             self.say_hello(missing[(start + step) % missing.len()], turn);
         }
         let jitter = self.rng.random_range(0.8..1.2);
-        turn.wake(turn.now.after(self.seeking.retry.mul_f64(jitter)), Timer::Seeds);
+        self.seek_at(turn.now.after(self.seeking.retry.mul_f64(jitter)), turn);
         self.seeking.retry = (self.seeking.retry * 2).min(self.config.seed_retry_max);
     }
 
@@ -281,7 +292,12 @@ impl Protocol {
         }
         if self.seeking.is_settled() && !self.seeking.remembered.is_empty() {
             let at = self.rng.random_range(0..self.seeking.remembered.len());
-            self.say_hello(self.seeking.remembered[at], turn);
+            let address = self.seeking.remembered[at];
+            if self.roster.lives_at(address) {
+                self.seeking.remembered.swap_remove(at);
+            } else {
+                self.say_hello(address, turn);
+            }
         }
     }
 

@@ -124,15 +124,19 @@ impl Protocol {
     /// A suspicion's time may be up: confirm before accusing.
     pub(super) fn suspicion_due(&mut self, id: MemberId, epoch: u32, turn: &mut Turn<'_>) {
         let Some(State::Suspect(suspicion)) = self.roster.get(&id).map(|member| &member.state) else { return };
-        if suspicion.epoch != epoch || turn.now < suspicion.due(self.suspicion_lasts(suspicion)) {
+        if suspicion.epoch != epoch {
             return;
+        }
+        if turn.now < suspicion.due(self.suspicion_lasts(suspicion)) {
+            // The mesh has grown meanwhile, and suspicion lasts longer in a larger one.
+            return self.schedule_suspicion(id, epoch, turn);
         }
         if self.config.confirm_tries == 0 {
             return self.accuse_of_death(id, turn);
         }
         let asking = |inquiry: &Inquiry| inquiry.member == id && inquiry.purpose == Purpose::Confirm;
-        if !self.inquiries.values().any(asking) {
-            self.inquire(id, Purpose::Confirm, turn.now, turn);
+        if !self.inquiries.values().any(asking) && self.inquire(id, Purpose::Confirm, turn.now, turn).is_none() {
+            turn.wake(turn.now.after(self.config.probe_timeout), Timer::Suspicion(id, epoch));
         }
     }
 

@@ -7,3 +7,4 @@ mod crash;
 mod join;
 mod news;
 mod rogue;
+mod timers;
