@@ -5,6 +5,7 @@
 mod bench;
 mod crash;
 mod join;
+mod newer;
 mod news;
 mod rogue;
 mod timers;

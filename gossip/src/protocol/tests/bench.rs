@@ -54,12 +54,22 @@ enum Event {
     Seeds(usize, Vec<SocketAddr>),
 }
 
+/// What is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spoken {
+    Packet,
+    Question,
+    Answer,
+}
+
 /// Some members, their clock and their network.
 pub(super) struct Bench {
     pub(super) now: Moment,
     pub(super) members: Vec<Protocol>,
     pub(super) silent: BTreeSet<usize>,
     pub(super) cut: Box<dyn Fn(usize, usize) -> bool>,
+    /// What becomes of the words of a member: a newer version says them otherwise.
+    pub(super) speech: Box<dyn Fn(usize, Spoken, Vec<u8>) -> Vec<u8>>,
     pub(super) notices: Vec<Vec<(Moment, Notice)>>,
     pub(super) rejects: Vec<Reject>,
     pub(super) sent: usize,
@@ -104,6 +114,7 @@ impl Bench {
             members: Vec::new(),
             silent: BTreeSet::new(),
             cut: Box::new(|_, _| false),
+            speech: Box::new(|_, _, words| words),
             notices: Vec::new(),
             rejects: Vec::new(),
             sent: 0,
@@ -226,7 +237,8 @@ impl Bench {
                 let mut out = Effects::default();
                 let input = Input::Asked { from: self.id(from), ask: ask.ask, request: &ask.request };
                 self.members[to].handle(self.now, input, &mut out);
-                let answer = out.replies.pop().map(|(_, answer)| answer).ok_or(AskFailed::NoAnswer);
+                let answer = out.replies.pop().map(|(_, answer)| (self.speech)(to, Spoken::Answer, answer));
+                let answer = answer.ok_or(AskFailed::NoAnswer);
                 self.carry_out(to, out);
                 answer
             }
@@ -239,7 +251,8 @@ impl Bench {
     }
 
     fn carry_out(&mut self, at: usize, out: Effects) {
-        for send in out.sends {
+        for mut send in out.sends {
+            send.body = (self.speech)(at, Spoken::Packet, send.body);
             assert!(send.body.len() <= crate::packet::MAX_BODY);
             self.sent += 1;
             let to = (0..self.members.len()).rev().find(|to| self.home(*to) == send.to);
@@ -250,7 +263,8 @@ impl Bench {
         for (when, timer) in out.timers {
             self.schedule(when.max(self.now), Event::Timer(at, timer));
         }
-        for ask in out.asks {
+        for mut ask in out.asks {
+            ask.request = (self.speech)(at, Spoken::Question, ask.request);
             self.schedule(self.now.after(LATENCY), Event::Ask { from: at, ask });
         }
         self.notices[at].extend(out.notices.into_iter().map(|notice| (self.now, notice)));
