@@ -15,6 +15,9 @@ use crate::id::MemberId;
 use crate::moment::Moment;
 use crate::records::Held;
 
+/// How many places of members that are gone the probe round may have beyond one for each that is here.
+const ROUND_SPARE: usize = 1_024;
+
 /// What holds against a member, with what one must remember about it.
 #[derive(Debug)]
 pub enum State {
@@ -163,6 +166,9 @@ impl Roster {
             self.round.push(id);
             let last = self.round.len() - 1;
             self.round.swap(place, last);
+            if self.round.len() > 2 * self.members.len() + ROUND_SPARE {
+                self.reshuffle(rng);
+            }
         }
     }
 

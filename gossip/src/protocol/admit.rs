@@ -37,8 +37,9 @@ pub(super) enum Via {
     Rumour,
     /// In a bulk answer or through the courier: others most likely know it.
     Bulk,
-    /// From the member itself, in answer to our own nonce.
-    Answer,
+    /// In the answer to our hello. It carries our nonce, but a record that anybody may have at hand: worth a question at
+    /// once, and no proof.
+    Welcome,
 }
 
 impl Protocol {
@@ -85,27 +86,20 @@ impl Protocol {
     fn admit_newcomer(&mut self, alive: &Arc<Alive>, via: Via, turn: &mut Turn<'_>) {
         let id = alive.id();
         let forgotten = self.forgotten.get(&id).is_some_and(|(life, _)| *life >= alive.life());
-        if alive.body().presence == Presence::Left || (forgotten && via != Via::Answer) {
+        if alive.body().presence == Presence::Left || (forgotten && via != Via::Welcome) {
             return;
         }
-        if self.roster.len() >= self.config.members_max && !self.make_room(turn) {
+        let is_full = self.roster.len() >= self.config.members_max;
+        if !self.can_inquire(Purpose::Newcomer) || (is_full && !self.make_room(turn)) {
             return turn.reject(Reject::RosterFull);
         }
-        if via != Via::Answer && !self.can_inquire() {
-            return turn.reject(Reject::RosterFull);
-        }
-        let mut member = Member::new(alive.clone(), turn.now);
-        if via == Via::Answer {
-            member.proof = Proof::Answered;
-        }
-        self.roster.insert(id, member, &mut self.rng);
+        self.roster.insert(id, Member::new(alive.clone(), turn.now), &mut self.rng);
         turn.notice(Notice::Member { alive: alive.clone(), standing: Standing::Alive });
         turn.courier(ForCourier::Put(alive.clone()));
         self.pass_on(alive, via, turn);
-        if via != Via::Answer {
-            let wait = self.newcomer_spread().mul_f64(self.rng.random_range(0.0..1.0));
-            self.inquire(id, Purpose::Newcomer, turn.now.after(wait), turn);
-        }
+        let share = if via == Via::Welcome { 0.0 } else { self.rng.random_range(0.0..1.0) };
+        let start = turn.now.after(self.newcomer_spread().mul_f64(share));
+        self.inquire(id, Purpose::Newcomer, start, turn);
     }
 
     /// A newer word of a member we know: it restarted, refuted, changed or left.
@@ -122,9 +116,6 @@ impl Protocol {
             }
             member.alive = alive.clone();
             member.state = if left { State::Left { since: turn.now } } else { State::Alive };
-            if via == Via::Answer {
-                member.proof = Proof::Answered;
-            }
             (before, restarted, void)
         });
         let Some((before, restarted, void)) = changed else { return };
@@ -134,6 +125,7 @@ impl Protocol {
         self.rumours.forget(&Subject::Accused(id));
         if restarted {
             self.void_records(id, void.as_deref());
+            self.rumours.forget(&Subject::Holding(id));
             turn.notice(Notice::RecordsVoid(id));
         }
         self.drop_void_records(id, turn);
@@ -172,12 +164,16 @@ impl Protocol {
         }
     }
 
-    /// The roster is full: a member that never answered goes, or one that is dead.
+    /// The roster is full: a member that left goes, else one that never answered, else one that is dead.
     fn make_room(&mut self, turn: &mut Turn<'_>) -> bool {
+        let left = |member: &Member| member.standing() == Standing::Left;
         let unproven = |member: &Member| member.proof == Proof::None;
         let gone = |member: &Member| !member.is_live();
-        let victim =
-            self.roster.choose_where(&mut self.rng, unproven).or_else(|| self.roster.choose_where(&mut self.rng, gone));
+        let victim = self
+            .roster
+            .choose_where(&mut self.rng, left)
+            .or_else(|| self.roster.choose_where(&mut self.rng, unproven))
+            .or_else(|| self.roster.choose_where(&mut self.rng, gone));
         victim.is_some_and(|id| {
             self.forget(id, turn);
             true
@@ -243,7 +239,7 @@ impl Protocol {
             .iter()
             .filter(|(_, member)| match member.state {
                 State::Dead { since } => turn.now.since(since) > kept_for(member),
-                State::Left { since } => turn.now.since(since) > LEFT_KEPT_FOR,
+                State::Left { since } => turn.now.since(since) > LEFT_KEPT_FOR.min(kept_for(member)),
                 State::Alive | State::Suspect(_) => false,
             })
             .map(|(id, _)| *id)

@@ -19,10 +19,13 @@ use crate::timer::Timer;
 use super::{Protocol, Turn};
 
 /// The most questions relayed at once; one more is refused, and the asker finds no nack.
-const RELAYS_MAX: usize = 1_024;
+const RELAYS_MAX: usize = 4_096;
 
-/// The most inquiries of one kind under way at once: enough for a third of a large mesh dying together.
+/// The most inquiries under way at once: enough for a third of a large mesh dying together.
 const INQUIRIES_MAX: usize = 4_096;
+
+/// How many of them may be about newcomers or the dead, so that invented ones cannot stop the probing of members.
+const IDLE_INQUIRIES_MAX: usize = INQUIRIES_MAX / 2;
 
 /// The least time between two corrections: an unproven address is not to be showered.
 const CORRECTION_PAUSE: Duration = Duration::from_millis(100);
@@ -65,7 +68,7 @@ impl Protocol {
         start: Moment,
         turn: &mut Turn<'_>,
     ) -> Option<u64> {
-        if !self.can_inquire() {
+        if !self.can_inquire(purpose) {
             return None;
         }
         let nonce = self.rng.next_u64();
@@ -78,8 +81,12 @@ impl Protocol {
         Some(nonce)
     }
 
-    pub(super) fn can_inquire(&self) -> bool {
-        self.inquiries.len() < INQUIRIES_MAX
+    pub(super) fn can_inquire(&self, purpose: Purpose) -> bool {
+        let bound = match purpose {
+            Purpose::Newcomer | Purpose::Reunion => IDLE_INQUIRIES_MAX,
+            Purpose::Round | Purpose::Confirm | Purpose::Hearsay => INQUIRIES_MAX,
+        };
+        self.inquiries.len() < bound
     }
 
     /// Over how long first checks of newcomers are spread: longer when hundreds come at once.

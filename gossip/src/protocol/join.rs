@@ -217,7 +217,7 @@ impl Protocol {
         }
         turn.notice(Notice::Observed { address: welcome.observed, by: id });
         let stranger = self.roster.get(&id).is_none();
-        self.admit(&alive, id, Via::Answer, turn);
+        self.admit(&alive, id, Via::Welcome, turn);
         if self.roster.get(&id).is_some_and(|member| member.standing() == Standing::Dead) {
             self.inquire(id, Purpose::Reunion, turn.now, turn);
         }

@@ -207,6 +207,7 @@ impl Protocol {
     /// All records of a member are void.
     pub(super) fn void_records(&mut self, id: MemberId, held: Option<&Held>) {
         self.pull.satisfied_records(id);
+        self.heralded.remove(&id);
         for record in held.into_iter().flat_map(Held::iter) {
             self.unname_blob(Some(record.value()), NamedBy::Others);
         }

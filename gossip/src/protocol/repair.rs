@@ -97,6 +97,8 @@ impl Protocol {
             return;
         };
         let settled = member.records.as_ref().map_or(0, |held| held.settled());
+        // Nobody holds more than the owner offers, whatever was announced.
+        let version = version.min(member.alive.body().summary.last);
         if settled >= version && self.missing_blobs(member).is_empty() {
             self.heralded.remove(&id);
             self.tell_holding(id, version, turn);
@@ -225,6 +227,11 @@ impl Protocol {
             }
         }
         self.drop_void_records(told.member, turn);
+        // What was announced may never have been: the owner's summary says whether anything is lacking.
+        let held = self.roster.get(&told.member).and_then(|member| member.records.as_ref());
+        if held.is_none_or(|held| !held.is_missing()) {
+            self.pull.satisfied_records(told.member);
+        }
         self.herald(told.member, turn);
     }
 

@@ -7,7 +7,7 @@ use crate::alive::Alive;
 use crate::config::Config;
 use crate::effects::{Input, Standing};
 use crate::id::{Incarnation, MemberId, PublicKey};
-use crate::packet::{Accusation, Message, Rumour, Writer};
+use crate::packet::{Accusation, Holding, Message, Ping, Reader, Rumour, Welcome, Writer};
 use crate::protocol::Protocol;
 
 fn whisper(bench: &mut Bench, to: usize, sender: MemberId, rumours: &[Rumour]) {
@@ -61,4 +61,51 @@ fn invented_members_are_gone_soon_and_cost_nobody_a_place() {
         assert_eq!(bench.live(at), 5, "member {at} sees the real ones and no other");
         assert_eq!(bench.members[at].roster().len(), 5);
     }
+}
+
+fn invented(seed: u32) -> Alive {
+    let key = PublicKey(*blake3::hash(&seed.to_le_bytes()).as_bytes());
+    let mut body = Protocol::new(start(0, &Config::lan(), 1)).unwrap().alive().body().clone();
+    body.key = key;
+    body.addresses = vec![address(60_000)];
+    Alive::sign(body, mesh(), &Stamp(key))
+}
+
+#[test]
+fn a_record_in_a_welcome_proves_nobody() {
+    let mut bench = Bench::joined(4);
+    let stranger = invented(1);
+    // A ping of somebody unknown makes us say hello; the rogue answers with the record of somebody it invented.
+    let ping = Ping { target: bench.id(0), nonce: 7, digest: 0, behalf: None, doubt: None };
+    let body = Writer::new(&Message::Ping(ping)).finish();
+    let from = address(60_001).gossip();
+    let sends = bench.with(0, |core, now, out| {
+        core.handle(now, Input::Datagram { from, sender: stranger.id(), body: &body }, out);
+        std::mem::take(&mut out.sends)
+    });
+    let hello = sends.iter().find_map(|send| match Reader::new(&send.body).unwrap().message {
+        Some(Message::Hello(hello)) => Some(hello),
+        _ => None,
+    });
+    let welcome = Welcome { nonce: hello.unwrap().nonce, alive: stranger.bytes().to_vec(), observed: from };
+    let body = Writer::new(&Message::Welcome(welcome)).finish();
+    bench.hand(0, Input::Datagram { from, sender: stranger.id(), body: &body });
+    assert_eq!(bench.live(0), 4);
+    bench.run(Duration::from_secs(5));
+    assert_eq!(bench.members[0].roster().len(), 3, "whoever does not answer a ping is not there");
+}
+
+#[test]
+fn what_was_never_announced_is_not_asked_for_for_ever() {
+    let mut bench = Bench::joined(4);
+    bench.with(1, |core, now, out| {
+        core.set(now, "offers".parse().unwrap(), bytes::Bytes::from_static(b"x"), out).unwrap();
+    });
+    bench.run(Duration::from_secs(1));
+    let holding = Rumour::Holding(Holding { member: bench.id(1), version: u64::MAX });
+    let teller = bench.id(2);
+    whisper(&mut bench, 0, teller, &[holding]);
+    bench.run(Duration::from_secs(1));
+    assert_eq!(bench.members[0].pull.lacking(), 0);
+    assert!(bench.members[0].heralded.is_empty());
 }
