@@ -31,7 +31,7 @@ use std::sync::Arc;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use crate::alive::{Address, Alive, AliveBody, KeyLife, Life, Presence, ProtocolRange};
+use crate::alive::{Address, Alive, AliveBody, KeyLife, Life, MAX_ADDRESSES, MAX_ZONE_BYTES, Presence, ProtocolRange};
 use crate::blob::{BLOBS_BYTES, Blobs};
 use crate::config::{BadConfig, Config};
 use crate::courier::pace::Pace;
@@ -144,6 +144,12 @@ impl Protocol {
     /// [`BadConfig`] when the parameters cannot work.
     pub fn new(start: Start) -> Result<Self, BadConfig> {
         start.config.check()?;
+        if start.zone.len() > MAX_ZONE_BYTES {
+            return Err(BadConfig { field: "zone", wrong: "must have at most 32 bytes" });
+        }
+        if start.addresses.is_empty() || start.addresses.len() > MAX_ADDRESSES {
+            return Err(BadConfig { field: "addresses", wrong: "must be from 1 to 4" });
+        }
         let own = Own::new(
             MemberId::of(&start.signer.public_key()),
             (start.generation, start.session),

@@ -43,8 +43,8 @@ pub struct Inquiry {
     pub sent: Moment,
     /// When the running stage is over.
     pub due: Moment,
-    /// The nonce that relayed answers carry; never told to the member's helpers' peers.
-    pub relay_nonce: Option<u64>,
+    /// The nonces that relayed answers carry, one for each try through others.
+    pub relay_nonces: Vec<u64>,
     /// How many helpers were asked in all.
     pub helpers: usize,
     /// How many of them said that they at least are there.
@@ -54,7 +54,7 @@ pub struct Inquiry {
 impl Inquiry {
     /// An inquiry to start at `start`.
     pub fn new(member: MemberId, purpose: Purpose, start: Moment) -> Self {
-        Self { member, purpose, stage: 0, sent: start, due: start, relay_nonce: None, helpers: 0, nacks: 0 }
+        Self { member, purpose, stage: 0, sent: start, due: start, relay_nonces: Vec::new(), helpers: 0, nacks: 0 }
     }
 
     /// What stage number `stage` of an inquiry does; `None` when silence is proven.

@@ -24,6 +24,7 @@ pub const MAX_FORGOTTEN: usize = 64;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OrderBook {
     orders: BTreeMap<Subject, SignedOrder>,
+    digest: u64,
 }
 
 /// What an order is about.
@@ -46,11 +47,17 @@ enum Kind {
 impl OrderBook {
     /// No orders.
     pub const fn new() -> Self {
-        Self { orders: BTreeMap::new() }
+        Self { orders: BTreeMap::new(), digest: 0 }
     }
 
     /// Takes in an order. Whether it changed anything: an order that does not needs to be neither obeyed nor passed on.
     pub fn apply(&mut self, order: SignedOrder) -> bool {
+        let changed = self.take(order);
+        self.digest = self.computed_digest();
+        changed
+    }
+
+    fn take(&mut self, order: SignedOrder) -> bool {
         let subject = Subject::of(&order.order.body);
         if self.orders.get(&subject).is_some_and(|held| rank(held) >= rank(&order)) {
             return false;
@@ -73,13 +80,19 @@ impl OrderBook {
         self.orders.values()
     }
 
-    /// Eight bytes that are equal for equal books, to notice what is missing.
-    pub fn digest(&self) -> u64 {
+    /// Eight bytes that are equal for equal books, to notice what is missing. Computed once per change, because every
+    /// ping and every answer carries it.
+    pub const fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    fn computed_digest(&self) -> u64 {
         let mut hasher = blake3::Hasher::new_derive_key("mesh 2026 order book");
         for order in self.iter() {
             hasher.update(&order.bytes);
         }
-        u64::from_le_bytes(std::array::from_fn(|i| hasher.finalize().as_bytes()[i]))
+        let hash = hasher.finalize();
+        u64::from_le_bytes(std::array::from_fn(|i| hash.as_bytes()[i]))
     }
 
     /// The lowest number for a new order that counts more than all others, `unix_ms` or above.

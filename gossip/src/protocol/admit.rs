@@ -122,6 +122,9 @@ impl Protocol {
         if let Some(nonce) = self.accused.remove(&id) {
             self.close_inquiry(nonce);
         }
+        if before == Standing::Suspect {
+            self.drop_verdicts(id);
+        }
         self.rumours.forget(&Subject::Accused(id));
         if restarted {
             self.void_records(id, void.as_deref());

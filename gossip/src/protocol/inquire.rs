@@ -103,6 +103,10 @@ impl Protocol {
         if self.notice_own_stall(inquiry.due, turn) {
             return;
         }
+        if self.is_moot(nonce) {
+            self.close_inquiry(nonce);
+            return;
+        }
         let Some(inquiry) = self.inquiries.get_mut(&nonce) else { return };
         let Some(plan) = Inquiry::plan(inquiry.purpose, inquiry.stage, &self.config) else {
             return self.conclude_silence(nonce, turn);
@@ -122,11 +126,27 @@ impl Protocol {
         }
     }
 
+    /// Whether nothing follows from an inquiry any more: its member was forgotten, has left, or is dead already. Its
+    /// silence then says nothing about our own health either.
+    fn is_moot(&self, nonce: u64) -> bool {
+        let Some(inquiry) = self.inquiries.get(&nonce) else { return true };
+        match (self.roster.get(&inquiry.member), inquiry.purpose) {
+            (None, _) => true,
+            (Some(member), Purpose::Round | Purpose::Confirm | Purpose::Hearsay) => !member.is_live(),
+            (Some(_), Purpose::Newcomer | Purpose::Reunion) => false,
+        }
+    }
+
     fn ping(&mut self, target: MemberId, nonce: u64, turn: &mut Turn<'_>) {
         let Some(member) = self.roster.get(&target) else { return };
         let Some(to) = self.address_of(&member.alive) else { return };
         let purpose = self.inquiries.get(&nonce).map(|inquiry| inquiry.purpose);
-        let accused = member.standing() == Standing::Suspect || purpose == Some(Purpose::Hearsay);
+        let accused = match member.standing() {
+            Standing::Suspect => true,
+            // When two parts meet again, hundreds would refute at once what everybody finds out by asking.
+            Standing::Dead => !self.meets_again(),
+            Standing::Alive | Standing::Left => purpose == Some(Purpose::Hearsay),
+        };
         let doubt = accused.then_some(member.alive.life().incarnation);
         let ping = Ping { target, nonce, digest: self.digest(), behalf: None, doubt };
         let mut packet = Writer::new(&Message::Ping(ping));
@@ -139,7 +159,7 @@ impl Protocol {
         let relay_nonce = self.rng.next_u64();
         let Some(inquiry) = self.inquiries.get_mut(&nonce) else { return };
         // Words that answer an earlier try are still good: its nonce stays in the table.
-        inquiry.relay_nonce = Some(relay_nonce);
+        inquiry.relay_nonces.push(relay_nonce);
         inquiry.helpers += helpers.len();
         self.relay_nonces.insert(relay_nonce, nonce);
         for helper in helpers {
@@ -266,12 +286,16 @@ impl Protocol {
         }
     }
 
-    /// Somebody else lives where we pinged: as good as silence, and at once.
+    /// Somebody else lives where we pinged: as good as silence, and at once. But nobody is dead of it: where a verdict is
+    /// asked for, others may still reach the member at another address, and all tries are made.
     pub(super) fn take_not_me(&mut self, nonce: u64, turn: &mut Turn<'_>) {
         if self.relays.contains_key(&nonce) {
             return;
         }
         let Some(inquiry) = self.inquiries.get_mut(&nonce) else { return turn.reject(Reject::Unasked) };
+        if matches!(inquiry.purpose, Purpose::Confirm | Purpose::Hearsay) {
+            return;
+        }
         // No helper was needed, so none is missing.
         inquiry.nacks = inquiry.helpers.max(1);
         inquiry.helpers = inquiry.nacks;
@@ -281,8 +305,8 @@ impl Protocol {
     /// Drops an inquiry and its nonces.
     pub(super) fn close_inquiry(&mut self, nonce: u64) -> Option<Inquiry> {
         let inquiry = self.inquiries.remove(&nonce)?;
-        if inquiry.relay_nonce.is_some() {
-            self.relay_nonces.retain(|_, of| *of != nonce);
+        for relay_nonce in &inquiry.relay_nonces {
+            self.relay_nonces.remove(relay_nonce);
         }
         if self.accused.get(&inquiry.member) == Some(&nonce) {
             self.accused.remove(&inquiry.member);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rand::{Rng, RngExt};
 
-use crate::alive::{Address, Alive, AliveError, MAX_ALIVE_BYTES, Presence};
+use crate::alive::{Address, Alive, AliveError, MAX_ADDRESSES, MAX_ALIVE_BYTES, Presence};
 use crate::detect::Purpose;
 use crate::effects::{Notice, Standing};
 use crate::id::MemberId;
@@ -322,6 +322,11 @@ impl Protocol {
         self.ask_all_the_dead(turn);
     }
 
+    /// Whether all the dead are being asked.
+    pub(super) fn meets_again(&self) -> bool {
+        self.seeking.reunion.1 < REUNION_ROUNDS
+    }
+
     /// One round of asking all the dead; the next follows when this one had time to be answered.
     pub(super) fn ask_all_the_dead(&mut self, turn: &mut Turn<'_>) {
         let (at, rounds) = self.seeking.reunion;
@@ -358,7 +363,9 @@ impl Protocol {
         }
     }
 
-    pub(super) fn advertise(&mut self, addresses: Vec<Address>, turn: &mut Turn<'_>) {
+    pub(super) fn advertise(&mut self, mut addresses: Vec<Address>, turn: &mut Turn<'_>) {
+        // Others would refuse a record with more.
+        addresses.truncate(MAX_ADDRESSES);
         if addresses != self.alive.body().addresses {
             self.sign_anew(turn, |body| body.addresses = addresses);
         }

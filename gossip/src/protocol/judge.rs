@@ -39,13 +39,28 @@ impl Protocol {
             }
             before
         });
+        // Whatever we passed on against it, we now know better.
+        self.rumours.forget(&Subject::Accused(id));
         match before {
-            Some(Standing::Suspect) => self.notice_standing(id, turn),
+            Some(Standing::Suspect) => {
+                self.drop_verdicts(id);
+                self.notice_standing(id, turn);
+            }
             Some(Standing::Dead) => {
                 self.notice_standing(id, turn);
                 self.reunited(id, turn);
             }
             _ => {}
+        }
+    }
+
+    /// There is evidence of life: confirm rounds that still wait for some are void, lest their silence counts against a
+    /// later suspicion.
+    pub(super) fn drop_verdicts(&mut self, id: MemberId) {
+        let verdict = |inquiry: &Inquiry| inquiry.member == id && inquiry.purpose == Purpose::Confirm;
+        let confirming = self.inquiries.iter().find(|(_, inquiry)| verdict(inquiry)).map(|(nonce, _)| *nonce);
+        if let Some(nonce) = confirming {
+            self.close_inquiry(nonce);
         }
     }
 
@@ -91,7 +106,10 @@ impl Protocol {
         }
         self.schedule_suspicion(id, at_epoch, turn);
         let accusation = Accusation { member: id, life, accuser };
-        self.tell(Subject::Accused(id), &Rumour::Suspect(accusation), turn);
+        // While we ask after a death we tell of the death, which says more.
+        if !self.accused.contains_key(&id) {
+            self.tell(Subject::Accused(id), &Rumour::Suspect(accusation), turn);
+        }
         if evidence == Evidence::Own {
             self.tell_the_accused(id, &Rumour::Suspect(accusation), turn);
         }
@@ -201,13 +219,14 @@ impl Protocol {
         if self.roster.get(&id).is_none_or(|member| !member.is_live()) {
             return;
         }
-        self.tell(Subject::Accused(id), &Rumour::Dead(accusation), turn);
         if self.config.hearsay_tries == 0 {
+            self.tell(Subject::Accused(id), &Rumour::Dead(accusation), turn);
             return self.believe_dead(id, turn);
         }
         let wait = self.config.hearsay_jitter.mul_f64(self.rng.random_range(0.0..1.0));
         if let Some(nonce) = self.inquire(id, Purpose::Hearsay, turn.now.after(wait), turn) {
             self.accused.insert(id, nonce);
+            self.tell(Subject::Accused(id), &Rumour::Dead(accusation), turn);
         }
     }
 
@@ -235,12 +254,13 @@ impl Protocol {
         let (since, count) = self.refutations;
         if turn.now.since(since) >= Duration::from_secs(1) {
             self.refutations = (turn.now, 1);
+            // Once a second at most: a rogue that accuses us again and again must not make us slow.
+            self.awareness.worsen(1);
         } else if count >= REFUTATIONS_PER_SECOND {
             return turn.reject(Reject::RefutedEnough);
         } else {
             self.refutations.1 += 1;
         }
-        self.awareness.worsen(1);
         self.sign_anew(turn, |_| {});
     }
 

@@ -77,3 +77,22 @@ fn a_goodbye_is_no_death() {
     bench.run(Duration::from_secs(10));
     assert_eq!(dead_notices(&bench), 0);
 }
+
+#[test]
+fn who_is_dead_to_one_member_only_learns_of_it_from_the_next_question() {
+    let mut bench = Bench::joined(6);
+    let lonely = bench.id(4);
+    bench.with(2, |core, now, out| core.believe_dead(lonely, &mut crate::protocol::Turn { now, out }));
+    let before = bench.members[4].alive().life();
+    bench.run_until(Duration::from_secs(2), |bench| bench.standing(2, 4) == Some(Standing::Alive));
+    assert!(bench.members[4].alive().life() > before, "it refutes, so that whoever agreed hears of it");
+}
+
+#[test]
+fn a_goodbye_makes_nobody_doubt_itself() {
+    let mut bench = Bench::joined(3);
+    bench.hand(2, Input::Command(crate::effects::Command::Leave));
+    bench.silent.insert(2);
+    bench.run(Duration::from_secs(2));
+    assert_eq!((bench.members[0].awareness(), bench.members[1].awareness()), (0, 0));
+}

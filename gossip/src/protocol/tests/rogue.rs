@@ -109,3 +109,30 @@ fn what_was_never_announced_is_not_asked_for_for_ever() {
     assert_eq!(bench.members[0].pull.lacking(), 0);
     assert!(bench.members[0].heralded.is_empty());
 }
+
+#[test]
+fn a_neighbour_at_a_members_address_raises_suspicion_but_kills_nobody() {
+    let mut bench = Bench::joined(5);
+    bench.run(Duration::from_millis(37));
+    let not_me: Vec<u64> = bench.members[0].inquiries.keys().copied().collect();
+    for nonce in not_me {
+        let body = Writer::new(&Message::NotMe { nonce }).finish();
+        let sender = bench.id(1);
+        bench.hand(0, Input::Datagram { from: address(1).gossip(), sender, body: &body });
+    }
+    bench.run(Duration::from_secs(3));
+    assert!((0..5).all(|at| bench.live(at) == 4));
+}
+
+#[test]
+fn endless_accusations_do_not_make_the_accused_slow() {
+    let mut bench = Bench::joined(5);
+    for _ in 0..100 {
+        let accusation =
+            Accusation { member: bench.id(0), life: bench.members[0].alive().life(), accuser: bench.id(1) };
+        let sender = bench.id(1);
+        whisper(&mut bench, 0, sender, &[Rumour::Suspect(accusation)]);
+        bench.run(Duration::from_millis(50));
+        assert!(bench.members[0].awareness() <= 2);
+    }
+}
