@@ -134,6 +134,11 @@ impl Blobs {
         Some(bytes)
     }
 
+    /// The blob, when it is here. Does not count as use.
+    pub fn peek(&self, hash: &[u8; 32]) -> Option<Bytes> {
+        self.named.get(hash)?.bytes.clone()
+    }
+
     /// Whether it is here. Does not count as use.
     pub fn contains(&self, hash: &[u8; 32]) -> bool {
         self.named.get(hash).is_some_and(|named| named.bytes.is_some())

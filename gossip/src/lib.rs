@@ -8,6 +8,7 @@ pub mod config;
 pub mod courier;
 pub mod detect;
 pub mod effects;
+pub mod gossip;
 pub mod id;
 pub mod identity;
 pub mod keyring;
@@ -30,3 +31,8 @@ pub mod snapshot;
 pub mod timer;
 pub mod transport;
 pub mod wire;
+
+pub use effects::Standing;
+pub use gossip::{Event, Gossip, GossipConfig, JoinState, MemberView, Metrics, View};
+pub use id::MemberId;
+pub use record::Key;

@@ -354,6 +354,11 @@ impl Protocol {
         self.roster.digest().wrapping_add(fingerprint(&self.alive)).wrapping_add(self.orders.digest())
     }
 
+    /// Since when the views of the members we talk to have differed from ours, if they do.
+    pub fn differing_since(&self) -> Option<Moment> {
+        self.pace.differing_since()
+    }
+
     /// Whether we are part of the mesh, or the whole of it.
     pub fn is_joined(&self) -> bool {
         self.seeking.is_settled()

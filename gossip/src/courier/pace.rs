@@ -74,6 +74,11 @@ impl Pace {
         }
     }
 
+    /// Since when views have differed from ours, if they do.
+    pub fn differing_since(&self) -> Option<Moment> {
+        self.differing.as_ref().map(|differing| differing.since)
+    }
+
     /// Forgets `member`, who is not to be asked.
     pub fn forget(&mut self, member: MemberId) {
         self.differing = self.differing.take().filter(|differing| differing.with != member);

@@ -1,0 +1,110 @@
+//! Where datagrams come in: how much one source may send, what is opened, and what strangers are told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use super::view::Draft;
+use crate::alive::Alive;
+use crate::id::MemberId;
+use crate::identity;
+use crate::moment::Moment;
+use crate::roster::{Proof, Roster};
+use crate::seal::{Advice, Opened, Opener, REFUSAL_BYTES, RateLimit, RateLimits, Refusal, Refuser, Sealer};
+
+/// What to do about a datagram.
+pub(super) enum Verdict {
+    /// Give it to the core.
+    Opened(Opened),
+    /// Tell its sender why it was refused.
+    Refuse([u8; REFUSAL_BYTES]),
+    /// Its sender could not read what we sent.
+    Advised(Advice),
+    /// Nothing; it has been counted.
+    Dropped,
+}
+
+pub(super) struct Gate {
+    limit: RateLimit,
+    refuser: Refuser,
+    refused: BTreeMap<&'static str, u64>,
+    /// Members that have not answered yet, and so have no allowance of their own.
+    unproved: BTreeSet<MemberId>,
+}
+
+impl Gate {
+    pub(super) fn new(limits: RateLimits) -> Self {
+        let seed = || u64::from_le_bytes(identity::random());
+        Self {
+            limit: RateLimit::new(limits, seed()),
+            refuser: Refuser::new(seed()),
+            refused: BTreeMap::new(),
+            unproved: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn judge(
+        &mut self,
+        now: Moment,
+        from: SocketAddr,
+        datagram: &[u8],
+        opener: &mut Opener,
+        sealer: &Sealer,
+    ) -> Verdict {
+        if !self.limit.allow(now, from, 1) {
+            return self.drop_for("too_many");
+        }
+        if Refusal::is(datagram) {
+            return match Refusal::decode(datagram) {
+                Ok(refusal) if refusal.answers(sealer) => Verdict::Advised(refusal.advice),
+                _ => self.drop_for("bad_refusal"),
+            };
+        }
+        match opener.open(from, datagram) {
+            Ok(opened) => Verdict::Opened(opened),
+            Err(refused) => {
+                let answer = self.refuser.answer(now, from, refused, datagram);
+                let dropped = self.drop_for(refused.label());
+                answer.map_or(dropped, Verdict::Refuse)
+            }
+        }
+    }
+
+    /// A member lives at the addresses of `alive`, or so it says.
+    pub(super) fn expect(&mut self, alive: &Alive) {
+        self.unproved.insert(alive.id());
+    }
+
+    /// No member lives there any more.
+    pub(super) fn forget(&mut self, alive: &Alive) {
+        self.unproved.remove(&alive.id());
+        alive.body().addresses.iter().for_each(|address| self.limit.forget(address.gossip()));
+    }
+
+    /// Gives those who answered meanwhile an allowance of their own.
+    pub(super) fn prove(&mut self, roster: &Roster) {
+        let Self { limit, unproved, .. } = self;
+        unproved.retain(|id| {
+            let Some(member) = roster.get(id) else { return false };
+            let answered = member.proof == Proof::Answered;
+            if answered {
+                member.alive.body().addresses.iter().for_each(|address| limit.know(address.gossip()));
+            }
+            !answered
+        });
+    }
+
+    /// Forgets who was expected, and expects the members of `draft`: for a core that starts anew.
+    pub(super) fn start_over(&mut self, draft: &Draft) {
+        self.unproved = draft.others().map(|member| member.id()).collect();
+    }
+
+    /// What was dropped unread, by reason.
+    pub(super) fn refused(&self) -> &BTreeMap<&'static str, u64> {
+        &self.refused
+    }
+
+    fn drop_for(&mut self, reason: &'static str) -> Verdict {
+        *self.refused.entry(reason).or_default() += 1;
+        Verdict::Dropped
+    }
+}

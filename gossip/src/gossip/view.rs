@@ -1,0 +1,200 @@
+//! What readers hold: the mesh as the node believed it at one moment. Reading takes no lock and delays nobody.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::alive::{Address, Alive};
+use crate::effects::Standing;
+use crate::id::MemberId;
+use crate::record::{Key, Record};
+
+/// The mesh at one moment, ourselves included. Never changes; ask for the next one.
+#[derive(Clone, Debug)]
+pub struct View {
+    me: MemberId,
+    members: Vec<Arc<MemberView>>,
+    digest: u64,
+}
+
+/// One member at one moment.
+#[derive(Clone, Debug)]
+pub struct MemberView {
+    alive: Arc<Alive>,
+    standing: Standing,
+    round_trip: Option<Duration>,
+    records: Arc<BTreeMap<Key, Arc<Record>>>,
+}
+
+impl View {
+    /// Our own id.
+    pub fn me(&self) -> MemberId {
+        self.me
+    }
+
+    /// All members in order of their ids, dead ones and ourselves included.
+    pub fn members(&self) -> impl ExactSizeIterator<Item = &Arc<MemberView>> {
+        self.members.iter()
+    }
+
+    /// Those that count as part of the mesh: alive or merely suspect, ourselves included.
+    pub fn live(&self) -> impl Iterator<Item = &Arc<MemberView>> {
+        self.members().filter(|member| member.is_live())
+    }
+
+    /// One member.
+    pub fn member(&self, id: &MemberId) -> Option<&Arc<MemberView>> {
+        self.members.binary_search_by_key(id, |member| member.id()).ok().map(|at| &self.members[at])
+    }
+
+    /// The whole view in eight bytes: equal with another member's when both see the same mesh.
+    pub fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// The address of `member` that we can best reach: of a kind that we have ourselves, else its first.
+    pub(super) fn address_of(&self, member: &MemberId) -> Option<Address> {
+        let addresses = |id| self.member(id).map_or(&[][..], |member| &member.alive.body().addresses);
+        let (ours, theirs) = (addresses(&self.me), addresses(member));
+        let same_kind = |address: &&Address| ours.iter().any(|own| own.ip.is_ipv4() == address.ip.is_ipv4());
+        theirs.iter().find(same_kind).or_else(|| theirs.first()).copied()
+    }
+}
+
+impl MemberView {
+    /// Its id.
+    pub fn id(&self) -> MemberId {
+        self.alive.id()
+    }
+
+    /// What it says about itself, as signed.
+    pub fn alive(&self) -> &Arc<Alive> {
+        &self.alive
+    }
+
+    /// What it is in our eyes.
+    pub fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// Whether it counts as part of the mesh: alive or merely suspect.
+    pub fn is_live(&self) -> bool {
+        matches!(self.standing, Standing::Alive | Standing::Suspect)
+    }
+
+    /// How long a ping to it and back takes, smoothed; some seconds old. `None` for ourselves and before its first answer.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
+    }
+
+    /// What it offers under `key`. A blob's bytes are fetched with [`super::Gossip::value`].
+    pub fn record(&self, key: &Key) -> Option<&Arc<Record>> {
+        self.records.get(key)
+    }
+
+    /// Everything it offers, in order of the keys.
+    pub fn records(&self) -> impl ExactSizeIterator<Item = &Arc<Record>> {
+        self.records.values()
+    }
+}
+
+/// The view in the making. Members that did not change are shared by all views.
+pub(super) struct Draft {
+    me: MemberId,
+    members: BTreeMap<MemberId, Arc<MemberView>>,
+    /// It differs from what was published last.
+    changed: bool,
+}
+
+impl Draft {
+    pub(super) fn new(alive: &Arc<Alive>) -> Self {
+        let mut draft = Self { me: alive.id(), members: BTreeMap::new(), changed: true };
+        draft.put(alive, Standing::Alive);
+        draft
+    }
+
+    pub(super) fn get(&self, id: &MemberId) -> Option<&Arc<MemberView>> {
+        self.members.get(id)
+    }
+
+    pub(super) fn others(&self) -> impl Iterator<Item = &Arc<MemberView>> {
+        self.members.values().filter(|member| member.id() != self.me)
+    }
+
+    pub(super) fn put(&mut self, alive: &Arc<Alive>, standing: Standing) {
+        self.changed = true;
+        match self.members.get_mut(&alive.id()) {
+            Some(member) => {
+                let member = Arc::make_mut(member);
+                member.alive = Arc::clone(alive);
+                member.standing = standing;
+            }
+            None => {
+                let member =
+                    MemberView { alive: Arc::clone(alive), standing, round_trip: None, records: Arc::default() };
+                self.members.insert(alive.id(), Arc::new(member));
+            }
+        }
+    }
+
+    pub(super) fn remove(&mut self, id: &MemberId) {
+        self.changed |= self.members.remove(id).is_some();
+    }
+
+    pub(super) fn take_records(&mut self, id: &MemberId, changed: &[Arc<Record>]) {
+        self.change_records(id, |records| {
+            for record in changed {
+                if record.value().is_removed() {
+                    records.remove(record.key());
+                } else {
+                    records.insert(record.key().clone(), Arc::clone(record));
+                }
+            }
+        });
+    }
+
+    pub(super) fn drop_records(&mut self, id: &MemberId, dropped: &[Arc<Record>]) {
+        self.change_records(id, |records| {
+            for record in dropped {
+                if records.get(record.key()).is_some_and(|held| held.version() <= record.version()) {
+                    records.remove(record.key());
+                }
+            }
+        });
+    }
+
+    /// Takes all records of a member out.
+    pub(super) fn void_records(&mut self, id: &MemberId) -> Vec<Arc<Record>> {
+        let mut dropped = Vec::new();
+        self.change_records(id, |records| dropped = std::mem::take(records).into_values().collect());
+        dropped
+    }
+
+    /// Takes measured round trips over where they have changed enough for anybody to care.
+    pub(super) fn measure(&mut self, round_trip: impl Fn(&MemberId) -> Option<Duration>) {
+        for (id, member) in &mut self.members {
+            let Some(new) = round_trip(id) else { continue };
+            let close = |old: Duration| new.abs_diff(old) <= Duration::from_millis(1).max(old / 4);
+            if !member.round_trip.is_some_and(close) {
+                Arc::make_mut(member).round_trip = Some(new);
+                self.changed = true;
+            }
+        }
+    }
+
+    /// The next view, if there is anything new to see in it.
+    pub(super) fn publish(&mut self, digest: impl FnOnce() -> u64) -> Option<Arc<View>> {
+        std::mem::take(&mut self.changed).then(|| self.view(digest()))
+    }
+
+    pub(super) fn view(&self, digest: u64) -> Arc<View> {
+        Arc::new(View { me: self.me, members: self.members.values().cloned().collect(), digest })
+    }
+
+    fn change_records(&mut self, id: &MemberId, change: impl FnOnce(&mut BTreeMap<Key, Arc<Record>>)) {
+        if let Some(member) = self.members.get_mut(id) {
+            change(Arc::make_mut(&mut Arc::make_mut(member).records));
+            self.changed = true;
+        }
+    }
+}
