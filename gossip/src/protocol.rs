@@ -147,8 +147,8 @@ impl Protocol {
         if start.zone.len() > MAX_ZONE_BYTES {
             return Err(BadConfig { field: "zone", wrong: "must have at most 32 bytes" });
         }
-        if start.addresses.is_empty() || start.addresses.len() > MAX_ADDRESSES {
-            return Err(BadConfig { field: "addresses", wrong: "must be from 1 to 4" });
+        if start.addresses.len() > MAX_ADDRESSES {
+            return Err(BadConfig { field: "addresses", wrong: "must be at most 4" });
         }
         let own = Own::new(
             MemberId::of(&start.signer.public_key()),
