@@ -8,4 +8,5 @@ mod join;
 mod newer;
 mod news;
 mod rogue;
+mod spread;
 mod timers;
