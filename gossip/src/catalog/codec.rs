@@ -10,6 +10,9 @@ use serde::de::DeserializeOwned;
 
 use super::name::is_name;
 use super::offer::{Health, Offers};
+use crate::resolve::selector::Selector;
+use crate::resolve::tags::{TagWishes, Term};
+use crate::resolve::version::Constraint;
 
 /// The most bytes of offers before compression. More is refused, whoever wrote it.
 pub const MAX_OFFERS_BYTES: usize = 1024 * 1024;
@@ -91,6 +94,11 @@ impl Offers {
             at_most("a version", tool.version.as_str().len(), MAX_NAME_BYTES)?;
             at_most("the number of tags", tool.tags.len(), MAX_LIST)?;
             at_most("the number of dependencies", tool.dependencies.len(), MAX_LIST)?;
+            let required = tool.dependencies.iter().map(|dependency| &dependency.selector);
+            required.chain(&tool.llm_provider).try_for_each(check_selector)?;
+            let patterns = tool.llm_filter.iter().flat_map(|filter| &filter.patterns);
+            at_most("the number of patterns in a tool filter", patterns.clone().count(), MAX_LIST)?;
+            patterns.map(|pattern| (&pattern.tags, &pattern.version)).try_for_each(check_wishes)?;
         }
         Ok(())
     }
@@ -112,6 +120,21 @@ impl Health {
     pub fn decode(value: &[u8]) -> Result<Self, BadValue> {
         unpack(value, "the size of the health record", MAX_HEALTH_BYTES)
     }
+}
+
+// What a selector costs to match is paid by everybody who resolves what its tool offers.
+fn check_selector(selector: &Selector) -> Result<(), BadValue> {
+    at_most("a capability's name", selector.capability.len(), MAX_NAME_BYTES)?;
+    check_wishes((&selector.tags, &selector.version))
+}
+
+fn check_wishes((tags, version): (&TagWishes, &Constraint)) -> Result<(), BadValue> {
+    let wishes = tags.terms().iter().map(|term| match term {
+        Term::One(_) => 1,
+        Term::AnyOf(group) => group.len(),
+    });
+    at_most("the number of wished tags", wishes.sum(), MAX_LIST)?;
+    at_most("a version constraint", version.as_str().len(), MAX_NAME_BYTES)
 }
 
 fn at_most(what: &'static str, size: usize, bound: usize) -> Result<(), BadValue> {

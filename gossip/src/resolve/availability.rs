@@ -36,15 +36,23 @@ pub enum LackReason {
     Withdrawn(AgentId),
     /// This agent fits, and in the end requires itself.
     Loop(AgentId),
+    /// Finding out would take too long.
+    Tangled,
 }
+
+/// The most offers that are held against requirements to find out about one offer; beyond, it is withdrawn as too
+/// tangled. Honest meshes need a few dozen; a liar could ask for a hundred million, at some 30 ns each.
+const MAX_CHECKS: usize = 50_000;
 
 /// Finds out what is available, each offer once.
 pub(super) struct Availability<'a> {
     catalog: &'a Catalog,
     pub(super) schemas: SchemaCheck<'a>,
     known: BTreeMap<RowId, State>,
-    /// Requirements that nobody meets; few, so a list.
-    unmet: Vec<(&'a Selector, &'a str)>,
+    /// Requirements, by the namespace of whoever has them, and whether somebody meets them. Replicas share theirs.
+    decided: BTreeMap<(&'a Selector, &'a str), bool>,
+    /// How many more offers may be looked at for the one in question.
+    checks_left: usize,
     touched: BTreeMap<Arc<str>, u64>,
 }
 
@@ -60,6 +68,8 @@ enum State {
     Withdrawn,
     /// Withdrawn because of a loop.
     Looped,
+    /// Withdrawn because finding out takes too long.
+    Tangled,
 }
 
 /// An offer being looked into, and how far one has come.
@@ -91,7 +101,8 @@ impl RowId {
 
 impl<'a> Availability<'a> {
     pub(super) fn new(catalog: &'a Catalog, schemas: SchemaCheck<'a>) -> Self {
-        Self { catalog, schemas, known: BTreeMap::new(), unmet: Vec::new(), touched: BTreeMap::new() }
+        let (known, decided, touched) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { catalog, schemas, known, decided, checks_left: 0, touched }
     }
 
     /// Notes that the answer depends on the offers of `capability`.
@@ -111,22 +122,31 @@ impl<'a> Availability<'a> {
         if !works(row) {
             return false;
         }
-        if row.offer.tool().required().next().is_none() {
-            return true;
+        let home: &'a str = &row.offer.offers().namespace;
+        let mut undecided = false;
+        for selector in row.offer.tool().required() {
+            match self.decided.get(&(selector, home)) {
+                Some(true) => {}
+                Some(false) => return false,
+                None => undecided = true,
+            }
         }
-        match self.known.get(&RowId::of(row)) {
-            Some(state) => *state == State::Available,
-            None => self.search(row),
-        }
+        !undecided
+            || match self.known.get(&RowId::of(row)) {
+                Some(state) => *state == State::Available,
+                None => self.search(row),
+            }
     }
 
     /// Tries providers depth first and stops at the first that holds, which is quick. Where it runs into a loop, a "no"
     /// is only a guess, and [`Self::settle`] decides.
     fn search(&mut self, root: &'a Row) -> bool {
+        self.checks_left = MAX_CHECKS;
+        let root_id = RowId::of(root);
         let mut refused = Vec::new();
         let mut looped = false;
         let mut stack = vec![Frame { row: root, need: 0, next: 0 }];
-        self.known.insert(RowId::of(root), State::Open);
+        self.known.insert(root_id, State::Open);
         while let Some(frame) = stack.last_mut() {
             let id = RowId::of(frame.row);
             match self.step(frame, looped) {
@@ -134,16 +154,13 @@ impl<'a> Availability<'a> {
                     frame.need += 1;
                     frame.next = 0;
                 }
-                Step::Ask(provider) => match self.known.get(&RowId::of(provider)) {
-                    Some(State::Open) => looped = true,
-                    Some(_) => {}
-                    None => {
-                        // Comes back to the same provider when it is known.
-                        frame.next -= 1;
-                        self.known.insert(RowId::of(provider), State::Open);
-                        stack.push(Frame { row: provider, need: 0, next: 0 });
-                    }
-                },
+                Step::Ask(provider) if self.known.contains_key(&RowId::of(provider)) => looped = true,
+                Step::Ask(provider) => {
+                    // Comes back to the same provider when it is known.
+                    frame.next -= 1;
+                    self.known.insert(RowId::of(provider), State::Open);
+                    stack.push(Frame { row: provider, need: 0, next: 0 });
+                }
                 Step::Done => {
                     self.known.insert(id, State::Available);
                     stack.pop();
@@ -155,17 +172,18 @@ impl<'a> Availability<'a> {
                 }
             }
         }
-        let answer = self.known.get(&RowId::of(root)) == Some(&State::Available);
-        if looped {
-            for id in refused {
-                self.known.remove(&id);
-            }
-            if !answer {
-                self.settle(root);
-                return self.known.get(&RowId::of(root)) == Some(&State::Available);
-            }
+        let guessed = looped || self.checks_left == 0;
+        let found = self.known.get(&root_id) == Some(&State::Available);
+        if !guessed {
+            return found;
         }
-        answer
+        for id in refused {
+            self.known.remove(&id);
+        }
+        found || {
+            self.settle(root);
+            self.known.get(&root_id) == Some(&State::Available)
+        }
     }
 
     fn step(&mut self, frame: &mut Frame<'a>, looped: bool) -> Step<'a> {
@@ -175,27 +193,37 @@ impl<'a> Availability<'a> {
         let home: &'a str = &frame.row.offer.offers().namespace;
         if frame.next == 0 {
             self.touch(&selector.capability);
-            if self.unmet.contains(&(selector, home)) {
-                return Step::Unmet;
+            match self.decided.get(&(selector, home)) {
+                Some(true) => return Step::Met,
+                Some(false) => return Step::Unmet,
+                None => {}
             }
         }
         let rows = self.catalog.rows(&selector.capability);
         while let Some(provider) = rows.get(frame.next) {
+            if self.checks_left == 0 {
+                return Step::Unmet;
+            }
+            self.checks_left -= 1;
             frame.next += 1;
             if !works(provider) || !self.fits(selector, home, provider) {
                 continue;
             }
             if provider.offer.tool().required().next().is_none() {
+                self.decided.insert((selector, home), true);
                 return Step::Met;
             }
             match self.known.get(&RowId::of(provider)) {
-                Some(State::Available) => return Step::Met,
-                Some(State::Withdrawn | State::Looped) => {}
+                Some(State::Available) => {
+                    self.decided.insert((selector, home), true);
+                    return Step::Met;
+                }
+                Some(State::Withdrawn | State::Looped | State::Tangled) => {}
                 Some(State::Open) | None => return Step::Ask(provider),
             }
         }
-        if !looped {
-            self.unmet.push((selector, home));
+        if !looped && self.checks_left > 0 {
+            self.decided.insert((selector, home), false);
         }
         Step::Unmet
     }
@@ -212,8 +240,9 @@ impl<'a> Availability<'a> {
     /// What `row`, which works and is not available, lacks first.
     pub(super) fn lack(&mut self, row: &'a Row) -> Lack {
         let home: &'a str = &row.offer.offers().namespace;
+        let is_tangled = self.known.get(&RowId::of(row)) == Some(&State::Tangled);
         let lack = row.offer.tool().required().find_map(|selector| {
-            let reason = self.why_unmet(selector, home)?;
+            let reason = if is_tangled { LackReason::Tangled } else { self.why_unmet(selector, home)? };
             Some(Lack { selector: Box::new(selector.clone()), reason })
         });
         lack.expect("an offer that works is withdrawn only for something it requires")
@@ -255,6 +284,7 @@ impl fmt::Display for Lack {
             LackReason::NobodyFits => write!(f, "requires `{}`, which nobody offers", self.selector),
             LackReason::Unhealthy(agent) => write!(f, "requires {capability}, and {agent} is unhealthy or gone"),
             LackReason::Withdrawn(agent) => write!(f, "requires {capability}, and {agent} is itself withdrawn"),
+            LackReason::Tangled => write!(f, "requires {capability} and too much else to find out"),
             LackReason::Loop(agent) => write!(f, "requires {capability}, and {agent} in the end requires itself"),
         }
     }

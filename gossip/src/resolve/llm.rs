@@ -1,7 +1,6 @@
 //! What a model is shown and who runs it: tool filters and provider selectors, through the same stages as everything.
 
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -130,15 +129,18 @@ pub fn tools(catalog: &Catalog, bodies: &dyn SchemaBodies, filter: &ToolFilter, 
     let patterns = if filter.mode == FilterMode::Every { &everything[..] } else { &filter.patterns };
     let mut judge = Judge::new(Audience::Model, catalog, bodies, asker.namespace);
     let mut set = ToolSet::default();
-    let mut taken = BTreeMap::new();
+    let (mut seen, mut taken) = (BTreeSet::new(), BTreeMap::new());
     for pattern in patterns {
         let mut found = matching(&mut judge, catalog, pattern, asker.agent);
         found.sort_by(|a, b| {
-            let order = |found: &Candidate| (Reverse(found.tag_score), found.offer.tool().capability.clone());
-            order(a).cmp(&order(b)).then_with(|| b.score().cmp(&a.score()))
+            let by_tags = b.tag_score.cmp(&a.tag_score);
+            let by_capability = || a.offer.tool().capability.cmp(&b.offer.tool().capability);
+            by_tags.then_with(by_capability).then_with(|| b.score().cmp(&a.score()))
         });
         for candidate in found {
-            set.take(candidate, &mut taken);
+            if seen.insert(candidate.offer.clone()) {
+                set.take(candidate, &mut taken);
+            }
         }
     }
     for choice in &mut set.tools {
@@ -188,9 +190,6 @@ impl ToolSet {
             return;
         };
         let choice = &mut self.tools[at].candidates;
-        if choice.iter().any(|known| known.offer == candidate.offer) || self.shadowed.contains(&candidate.offer) {
-            return;
-        }
         let (first, other) = (&choice[0].offer, &candidate.offer);
         let is_replica =
             first.offers().name == other.offers().name && first.tool().capability == other.tool().capability;

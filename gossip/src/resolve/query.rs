@@ -14,8 +14,8 @@ use crate::schema::SchemaBodies;
 /// The most selectors whose answers a [`Resolver`] keeps. When one more comes, all are dropped and it starts anew.
 pub const MAX_QUERIES: usize = 4096;
 
-/// A selector with its last answer. An answer is valid for one catalog and its clones; ask with another only through a
-/// new query.
+/// A selector with its last answer. Ask one query only with snapshots of one catalog, the clones that its one writer
+/// publishes: their epochs tell them apart, those of other catalogs do not.
 ///
 /// Asking takes no lock. Two who ask at once may both resolve; they get the same answer.
 #[derive(Debug)]

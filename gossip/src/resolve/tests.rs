@@ -177,6 +177,24 @@ fn a_chain_of_ten_thousand_requirements_is_followed_without_recursion() {
 }
 
 #[test]
+fn what_is_too_tangled_to_find_out_is_withdrawn_and_harms_nobody_else() {
+    let mut catalog = Catalog::new();
+    let liars = (0..40).map(|n| {
+        let wishes: Vec<String> = (0..40).map(|wish| format!("x lie -t{n}-{wish}")).collect();
+        let wishes: Vec<&str> = wishes.iter().map(String::as_str).collect();
+        tool("f", "x", &["lie"], "1.0", &wishes)
+    });
+    let liars = liars.collect();
+    catalog.apply(&owner(0, "a-liar"), Some(offers("a-liar", liars))).unwrap();
+    let honest = vec![tool("f", "x", &["honest"], "1.0", &["y"]), tool("g", "y", &[], "1.0", &[])];
+    catalog.apply(&owner(1, "honest"), Some(offers("honest", honest))).unwrap();
+    let resolution = ask(&catalog, "x");
+    assert_eq!(names(&resolution), ["honest"]);
+    let reason = resolution.explanation.evictions()[0].reason.to_string();
+    assert_eq!(reason, "requires x and too much else to find out");
+}
+
+#[test]
 fn a_schema_that_has_not_arrived_keeps_its_candidate_and_ranks_it_last() {
     let wanted = json!({"type": "object", "required": ["id"]});
     let published = json!({"type": "object", "properties": {"id": {}, "more": {}}});

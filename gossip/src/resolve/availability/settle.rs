@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Availability, RowId, State, works};
+use super::{Availability, MAX_CHECKS, RowId, State, works};
 use crate::catalog::Row;
 use crate::resolve::selector::Selector;
 
@@ -32,12 +32,17 @@ impl<'a> Availability<'a> {
     /// Decides about `root` and everything it may depend on. Available is what stands on firm ground; looped is what
     /// would be available if loops could hold themselves up; the rest is withdrawn.
     pub(super) fn settle(&mut self, root: &'a Row) {
+        self.checks_left = MAX_CHECKS;
         let mut graph = Graph::default();
         graph.add_row(root);
         let mut explored = 0;
         while let Some(&row) = graph.rows.get(explored) {
             self.explore(&mut graph, explored, row);
             explored += 1;
+            if self.checks_left == 0 {
+                self.known.insert(RowId::of(root), State::Tangled);
+                return;
+            }
         }
         let mut states = vec![State::Looped; graph.rows.len()];
         graph.fall(&mut states);
@@ -57,7 +62,10 @@ impl<'a> Availability<'a> {
             graph.need_numbers.insert((home, selector), need);
             graph.needs.push(Need { users: vec![number], ..Need::default() });
             self.touch(&selector.capability);
-            for provider in self.catalog.rows(&selector.capability) {
+            let providers = self.catalog.rows(&selector.capability);
+            let checked = providers.len().min(self.checks_left);
+            self.checks_left -= checked;
+            for provider in &providers[..checked] {
                 if self.fits(selector, home, provider) {
                     let provider = graph.add_row(provider);
                     graph.meets[provider].push(need);
