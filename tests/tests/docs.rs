@@ -11,6 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::SystemTime;
 
 use mesh_tests::tree::{self, SourceFile};
 
@@ -61,26 +62,41 @@ fn consoles() -> Vec<Block> {
     all.into_iter().filter(|block| block.info.starts_with("console")).collect()
 }
 
-/// The simulator of the same build as this test, built now unless the tests of its own crate did so.
+/// The simulator of the same build as this test. The tests of its own crate build it too, so that in a run of all tests
+/// there is nothing to do.
 fn simulator() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let profile = env::current_exe().unwrap().parent().unwrap().parent().unwrap().to_owned();
-        let mut cargo = Command::new(env!("CARGO"));
-        // With everything else of the workspace, so that the dependencies are those that the tests were built with.
-        cargo.args(["build", "--quiet", "--workspace", "--all-targets", "--offline"]).current_dir(tree::root());
-        if profile.ends_with("release") {
-            cargo.arg("--release");
+        let binary = profile.join("simulations");
+        let built = fs::metadata(&binary).and_then(|it| it.modified()).ok();
+        if built.is_none_or(|built| newest_source() > built) {
+            build(profile.ends_with("release"));
         }
-        assert!(cargo.status().unwrap().success());
-        profile.join("simulations")
+        binary
     })
+}
+
+fn newest_source() -> SystemTime {
+    let sources = ["gossip/src", "simulations/src"].iter().flat_map(|folder| tree::files(folder, "rs"));
+    sources.map(|file| fs::metadata(tree::root().join(file.path)).unwrap().modified().unwrap()).max().unwrap()
+}
+
+fn build(release: bool) {
+    let mut cargo = Command::new(env!("CARGO"));
+    // With everything else of the workspace, so that the dependencies are those that the tests were built with.
+    cargo.args(["build", "--quiet", "--workspace", "--bins", "--tests", "--offline"]).current_dir(tree::root());
+    if release {
+        cargo.arg("--release");
+    }
+    assert!(cargo.status().unwrap().success());
 }
 
 fn scratch(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).unwrap();
+    // As in a clone that was built, where reports go.
+    fs::create_dir_all(folder.join("target")).unwrap();
     folder
 }
 
