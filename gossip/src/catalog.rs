@@ -6,6 +6,7 @@
 
 mod codec;
 mod name;
+mod needs;
 mod offer;
 mod sorted;
 
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 pub use codec::{BadValue, MAX_LIST, MAX_OFFERS_BYTES, MAX_TOOLS};
 pub use name::{AgentId, MAX_AGENT_ID_BYTES, NotAnAgentId};
+pub(crate) use needs::Needs;
 pub use offer::{AgentType, Dependency, Health, Offers, Status, Tool};
 use sorted::Sorted;
 
@@ -66,6 +68,8 @@ pub(crate) struct Row {
     pub(crate) offer: Offer,
     pub(crate) standing: Standing,
     pub(crate) status: Status,
+    /// What the tool requires.
+    pub(crate) needs: Needs,
 }
 
 /// One agent as the catalog knows it.
@@ -137,7 +141,8 @@ impl Catalog {
                     let offer = Offer { member: owner.member, offers: offers.clone(), tool };
                     let status = status_of(entry.health.as_deref(), offer.tool());
                     let at = rows.partition_point(|row| row.offer.key() < offer.key());
-                    rows.insert(at, Row { offer, standing, status });
+                    let needs = Needs::of(offers, offer.tool());
+                    rows.insert(at, Row { offer, standing, status, needs });
                 }
             });
         }

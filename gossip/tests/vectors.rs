@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -49,6 +50,9 @@ fn recorded_answers_are_ours() {
     files.sort();
     assert!(!files.is_empty(), "no recorded answers in {}", directory.display());
 
+    // Written to the stream itself, because what a passing test prints is not shown.
+    let mut report = std::io::stdout();
+    writeln!(report).unwrap();
     let mut failed = false;
     for file in files {
         let kind = file.file_stem().unwrap().to_str().unwrap();
@@ -60,8 +64,8 @@ fn recorded_answers_are_ours() {
         rows.retain(|row| row["id"] != "tools");
         assert!(!rows.is_empty(), "{} holds no answers", file.display());
         let wrong: Vec<String> = rows.iter().filter_map(|row| replay(row, &tools).err()).collect();
-        println!("{kind}: {}/{}", rows.len() - wrong.len(), rows.len());
-        wrong.iter().take(5).for_each(|wrong| println!("  {wrong}"));
+        writeln!(report, "{kind}: {}/{}", rows.len() - wrong.len(), rows.len()).unwrap();
+        wrong.iter().take(5).for_each(|wrong| writeln!(report, "  {wrong}").unwrap());
         failed |= !wrong.is_empty();
     }
     assert!(!failed, "not all recorded answers are ours");

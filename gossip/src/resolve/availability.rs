@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::schema::SchemaCheck;
 use super::selector::Selector;
-use crate::catalog::{AgentId, Catalog, Row, Standing};
+use crate::catalog::{AgentId, Catalog, Needs, Row, Standing};
 use crate::schema::Digest;
 
 mod settle;
@@ -44,21 +44,17 @@ pub enum LackReason {
 /// tangled. Honest meshes need a few dozen; a liar could ask for a hundred million, at some 30 ns each.
 const MAX_CHECKS: usize = 50_000;
 
-/// Finds out what is available, each offer once.
+/// Finds out what is available. Offers that require the same share the answer.
 pub(super) struct Availability<'a> {
     catalog: &'a Catalog,
     pub(super) schemas: SchemaCheck<'a>,
-    known: BTreeMap<RowId, State>,
-    /// Requirements, by the namespace of whoever has them, and whether somebody meets them. Replicas share theirs.
+    known: BTreeMap<Needs, State>,
+    /// Single requirements, by the namespace of whoever has them, and whether somebody meets them.
     decided: BTreeMap<(&'a Selector, &'a str), bool>,
     /// How many more offers may be looked at for the one in question.
     checks_left: usize,
     touched: BTreeMap<Arc<str>, u64>,
 }
-
-/// Rows stay where they are while the catalog is borrowed, so their address tells them apart.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct RowId(usize);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -93,12 +89,6 @@ enum Step<'a> {
     Unmet,
 }
 
-impl RowId {
-    fn of(row: &Row) -> Self {
-        Self(std::ptr::from_ref(row).addr())
-    }
-}
-
 impl<'a> Availability<'a> {
     pub(super) fn new(catalog: &'a Catalog, schemas: SchemaCheck<'a>) -> Self {
         let (known, decided, touched) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
@@ -122,67 +112,59 @@ impl<'a> Availability<'a> {
         if !works(row) {
             return false;
         }
-        let home: &'a str = &row.offer.offers().namespace;
-        let mut undecided = false;
-        for selector in row.offer.tool().required() {
-            match self.decided.get(&(selector, home)) {
-                Some(true) => {}
-                Some(false) => return false,
-                None => undecided = true,
-            }
+        if row.needs == Needs::NOTHING {
+            return true;
         }
-        !undecided
-            || match self.known.get(&RowId::of(row)) {
-                Some(state) => *state == State::Available,
-                None => self.search(row),
-            }
+        match self.known.get(&row.needs) {
+            Some(state) => *state == State::Available,
+            None => self.search(row),
+        }
     }
 
     /// Tries providers depth first and stops at the first that holds, which is quick. Where it runs into a loop, a "no"
     /// is only a guess, and [`Self::settle`] decides.
     fn search(&mut self, root: &'a Row) -> bool {
         self.checks_left = MAX_CHECKS;
-        let root_id = RowId::of(root);
         let mut refused = Vec::new();
         let mut looped = false;
         let mut stack = vec![Frame { row: root, need: 0, next: 0 }];
-        self.known.insert(root_id, State::Open);
+        self.known.insert(root.needs, State::Open);
         while let Some(frame) = stack.last_mut() {
-            let id = RowId::of(frame.row);
+            let needs = frame.row.needs;
             match self.step(frame, looped) {
                 Step::Met => {
                     frame.need += 1;
                     frame.next = 0;
                 }
-                Step::Ask(provider) if self.known.contains_key(&RowId::of(provider)) => looped = true,
+                Step::Ask(provider) if self.known.contains_key(&provider.needs) => looped = true,
                 Step::Ask(provider) => {
                     // Comes back to the same provider when it is known.
                     frame.next -= 1;
-                    self.known.insert(RowId::of(provider), State::Open);
+                    self.known.insert(provider.needs, State::Open);
                     stack.push(Frame { row: provider, need: 0, next: 0 });
                 }
                 Step::Done => {
-                    self.known.insert(id, State::Available);
+                    self.known.insert(needs, State::Available);
                     stack.pop();
                 }
                 Step::Unmet => {
-                    self.known.insert(id, State::Withdrawn);
-                    refused.push(id);
+                    self.known.insert(needs, State::Withdrawn);
+                    refused.push(needs);
                     stack.pop();
                 }
             }
         }
         let guessed = looped || self.checks_left == 0;
-        let found = self.known.get(&root_id) == Some(&State::Available);
+        let found = self.known.get(&root.needs) == Some(&State::Available);
         if !guessed {
             return found;
         }
-        for id in refused {
-            self.known.remove(&id);
+        for needs in refused {
+            self.known.remove(&needs);
         }
         found || {
             self.settle(root);
-            self.known.get(&root_id) == Some(&State::Available)
+            self.known.get(&root.needs) == Some(&State::Available)
         }
     }
 
@@ -209,11 +191,11 @@ impl<'a> Availability<'a> {
             if !works(provider) || !self.fits(selector, home, provider) {
                 continue;
             }
-            if provider.offer.tool().required().next().is_none() {
+            if provider.needs == Needs::NOTHING {
                 self.decided.insert((selector, home), true);
                 return Step::Met;
             }
-            match self.known.get(&RowId::of(provider)) {
+            match self.known.get(&provider.needs) {
                 Some(State::Available) => {
                     self.decided.insert((selector, home), true);
                     return Step::Met;
@@ -240,7 +222,7 @@ impl<'a> Availability<'a> {
     /// What `row`, which works and is not available, lacks first.
     pub(super) fn lack(&mut self, row: &'a Row) -> Lack {
         let home: &'a str = &row.offer.offers().namespace;
-        let is_tangled = self.known.get(&RowId::of(row)) == Some(&State::Tangled);
+        let is_tangled = self.known.get(&row.needs) == Some(&State::Tangled);
         let lack = row.offer.tool().required().find_map(|selector| {
             let reason = if is_tangled { LackReason::Tangled } else { self.why_unmet(selector, home)? };
             Some(Lack { selector: Box::new(selector.clone()), reason })
@@ -260,7 +242,7 @@ impl<'a> Availability<'a> {
             }
             if matches!(reason, LackReason::NobodyFits) {
                 let agent = provider.offer.agent().clone();
-                let is_looped = self.known.get(&RowId::of(provider)) == Some(&State::Looped);
+                let is_looped = self.known.get(&provider.needs) == Some(&State::Looped);
                 reason = match works(provider) {
                     false => LackReason::Unhealthy(agent),
                     true if is_looped => LackReason::Loop(agent),

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{Availability, MAX_CHECKS, RowId, State, works};
-use crate::catalog::Row;
+use super::{Availability, MAX_CHECKS, State, works};
+use crate::catalog::{Needs, Row};
 use crate::resolve::selector::Selector;
 
-/// Offers and the requirements between them.
+/// Offers and the requirements between them. Offers that work and require the same are one row.
 #[derive(Default)]
 struct Graph<'a> {
     rows: Vec<&'a Row>,
@@ -15,7 +15,7 @@ struct Graph<'a> {
     /// Requirements that each row would meet.
     meets: Vec<Vec<usize>>,
     needs: Vec<Need>,
-    row_numbers: BTreeMap<RowId, usize>,
+    row_numbers: BTreeMap<Needs, usize>,
     need_numbers: BTreeMap<(&'a str, &'a Selector), usize>,
 }
 
@@ -40,14 +40,14 @@ impl<'a> Availability<'a> {
             self.explore(&mut graph, explored, row);
             explored += 1;
             if self.checks_left == 0 {
-                self.known.insert(RowId::of(root), State::Tangled);
+                self.known.insert(root.needs, State::Tangled);
                 return;
             }
         }
         let mut states = vec![State::Looped; graph.rows.len()];
         graph.fall(&mut states);
         graph.rise(&mut states);
-        self.known.extend(graph.rows.iter().map(|row| RowId::of(row)).zip(states));
+        self.known.extend(graph.rows.iter().map(|row| row.needs).zip(states));
     }
 
     fn explore(&mut self, graph: &mut Graph<'a>, number: usize, row: &'a Row) {
@@ -66,7 +66,7 @@ impl<'a> Availability<'a> {
             let checked = providers.len().min(self.checks_left);
             self.checks_left -= checked;
             for provider in &providers[..checked] {
-                if self.fits(selector, home, provider) {
+                if works(provider) && self.fits(selector, home, provider) {
                     let provider = graph.add_row(provider);
                     graph.meets[provider].push(need);
                     graph.needs[need].providers += 1;
@@ -78,7 +78,7 @@ impl<'a> Availability<'a> {
 
 impl<'a> Graph<'a> {
     fn add_row(&mut self, row: &'a Row) -> usize {
-        let number = *self.row_numbers.entry(RowId::of(row)).or_insert(self.rows.len());
+        let number = *self.row_numbers.entry(row.needs).or_insert(self.rows.len());
         if number == self.rows.len() {
             self.rows.push(row);
             self.unmet.push(0);
@@ -87,14 +87,10 @@ impl<'a> Graph<'a> {
         number
     }
 
-    /// From the broken down: withdraws what does not work, then those that nobody is left for, and so on.
+    /// From the hopeless up: withdraws those that nobody is there for, then those that nobody is left for, and so on.
     fn fall(&mut self, states: &mut [State]) {
-        let mut falling: Vec<usize> = (0..self.rows.len()).filter(|row| !works(self.rows[*row])).collect();
-        for need in &self.needs {
-            if need.providers == 0 {
-                falling.extend(&need.users);
-            }
-        }
+        let hopeless = self.needs.iter().filter(|need| need.providers == 0);
+        let mut falling: Vec<usize> = hopeless.flat_map(|need| need.users.iter().copied()).collect();
         while let Some(row) = falling.pop() {
             if std::mem::replace(&mut states[row], State::Withdrawn) == State::Withdrawn {
                 continue;
