@@ -61,7 +61,8 @@ pub enum Input<'a> {
         /// The message.
         bytes: &'a [u8],
     },
-    /// Where seeds live, as last resolved. Replaces what was given before.
+    /// Where seeds live, as last resolved; empty when there are none. Replaces what was given before. Nobody counts as
+    /// the first of a mesh before this was said.
     Seeds(&'a [SocketAddr]),
     /// The mesh keys changed hands or the socket is new: say hello again wherever we are not joined.
     Rejoin,

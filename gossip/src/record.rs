@@ -191,14 +191,15 @@ impl fmt::Debug for Value {
 }
 
 impl Record {
-    /// The key and version that some bytes claim, with no signature checked: enough to know that one holds as new a
-    /// record already, and for nothing else.
+    /// The version that some bytes claim, with no signature checked: enough to know that one has it already, and for
+    /// nothing else.
     ///
     /// # Errors
     /// [`Malformed`] when the bytes are no record.
-    pub fn peek(bytes: &[u8]) -> Result<(Key, u64), Malformed> {
-        let (_, key, version) = wire::decode_prefix::<([u8; 4], String, u64), MAX_RECORD_BYTES>(bytes)?;
-        Ok((key.parse().map_err(|_| Malformed)?, version))
+    pub fn peek(bytes: &[u8]) -> Result<u64, Malformed> {
+        // The life's tag, then the key after its length, which is below the first length of two bytes.
+        let key_bytes = usize::from(*bytes.get(4).ok_or(Malformed)?);
+        wire::decode_prefix::<u64, MAX_RECORD_BYTES>(bytes.get(5 + key_bytes..).ok_or(Malformed)?)
     }
 
     /// Signs `body` with its member's key, for one mesh.

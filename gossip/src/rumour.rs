@@ -42,6 +42,9 @@ const CLASSES: usize = 4;
 /// The most rumours of one class that wait. When full, the one told most often makes room.
 const CLASS_MAX: usize = 4_096;
 
+/// The most records told at a time.
+const RECORDS_TOLD_MAX: usize = 256;
+
 #[derive(Debug)]
 struct Entry {
     encoded: Vec<u8>,
@@ -93,9 +96,13 @@ pub struct Rumours {
 }
 
 impl Rumours {
-    /// Starts telling a rumour, in place of an older one about the same subject.
+    /// Starts telling a rumour, in place of an older one about the same subject. In a storm of records further ones are not
+    /// told: whoever lacks them sees it by the alive record, and pulls many at once for less.
     pub fn tell(&mut self, now: Moment, subject: Subject, rumour: &Rumour) {
         let class = subject.class();
+        if matches!(subject, Subject::Record(..)) && self.classes[class].entries.len() >= RECORDS_TOLD_MAX {
+            return;
+        }
         let order = self.next_order;
         self.next_order += 1;
         self.classes[class].insert(subject, Entry { encoded: rumour.encode(), born: now, told: 0, order });

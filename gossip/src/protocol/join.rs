@@ -39,7 +39,8 @@ const REUNION_PAUSE: Duration = Duration::from_millis(700);
 /// Where we look for the mesh, and how that is going.
 #[derive(Debug)]
 pub(super) struct Seeking {
-    seeds: Vec<SocketAddr>,
+    /// `None` until somebody said where seeds are, or that there are none.
+    seeds: Option<Vec<SocketAddr>>,
     /// Members of an earlier life, until we are settled; later the addresses of members forgotten too soon.
     remembered: Vec<SocketAddr>,
     /// Addresses at which we met ourselves.
@@ -68,7 +69,7 @@ enum Settling {
 impl Seeking {
     pub(super) fn new(remembered: Vec<SocketAddr>) -> Self {
         Self {
-            seeds: Vec::new(),
+            seeds: None,
             remembered,
             own: BTreeSet::new(),
             hellos: BTreeMap::new(),
@@ -100,8 +101,9 @@ impl Protocol {
 
     pub(super) fn take_seeds(&mut self, addresses: &[SocketAddr], turn: &mut Turn<'_>) {
         let seeds: Vec<SocketAddr> = addresses.iter().take(SEEDS_MAX).copied().collect();
-        let new = seeds.iter().any(|address| !self.seeking.seeds.contains(address));
-        self.seeking.seeds = seeds;
+        let known = self.seeking.seeds.as_deref();
+        let new = known.is_none_or(|known| seeds.iter().any(|address| !known.contains(address)));
+        self.seeking.seeds = Some(seeds);
         if new {
             self.seek_now(turn);
         }
@@ -123,9 +125,8 @@ impl Protocol {
             return;
         }
         let missing: Vec<SocketAddr> = self.missing_seeds();
-        if missing.is_empty() && self.seeking.state == Settling::Alone {
-            // Nobody to look for: we are the first.
-            self.settle(turn);
+        if missing.is_empty() && self.seeking.state == Settling::Alone && self.seeking.seeds.is_some() {
+            self.settle_or_ask_again(turn);
         }
         let start = if missing.is_empty() { 0 } else { self.rng.random_range(0..missing.len()) };
         for step in 0..missing.len().min(HELLOS_AT_ONCE) {
@@ -136,9 +137,21 @@ impl Protocol {
         self.seeking.retry = (self.seeking.retry * 2).min(self.config.seed_retry_max);
     }
 
+    /// No seed is missing. Either there is nobody to look for and we are the first, or those who welcomed us have not told
+    /// whom they know.
+    fn settle_or_ask_again(&mut self, turn: &mut Turn<'_>) {
+        match self.roster.choose(&mut self.rng, 1, |_| true).first() {
+            None => self.settle(turn),
+            Some(member) => {
+                self.seeking.state = Settling::Welcomed;
+                self.pull_members(*member, turn);
+            }
+        }
+    }
+
     fn missing_seeds(&self) -> Vec<SocketAddr> {
         let remembered = if self.seeking.is_settled() { &[] } else { self.seeking.remembered.as_slice() };
-        let wanted = self.seeking.seeds.iter().chain(remembered);
+        let wanted = self.seeking.seeds.iter().flatten().chain(remembered);
         wanted
             .filter(|address| !self.seeking.own.contains(address) && !self.is_ours(**address))
             .filter(|address| !self.roster.lives_at(**address))

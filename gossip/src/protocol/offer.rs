@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::blob::NamedBy;
+use crate::blob::{BLOBS_BYTES, NamedBy};
 use crate::effects::{Effects, Notice};
 use crate::id::MemberId;
 use crate::moment::Moment;
@@ -27,19 +27,22 @@ impl Protocol {
     /// # Errors
     /// [`SetError`] when the value or all records together are beyond their bounds; nothing has changed then.
     pub fn set(&mut self, now: Moment, key: Key, value: Bytes, out: &mut Effects) -> Result<(), SetError> {
-        let blob = value.clone();
+        let bytes = value.clone();
         let value = Value::of(value).map_err(|TooLarge { .. }| SetError::TooLarge)?;
-        let named = value.clone();
         let replaced = self.own.get(&key).map(|record| record.value().clone());
-        let changed = self.own.set(key, value, &*self.signer)?;
-        if !changed.is_empty() {
-            self.name_blob(&named, NamedBy::Us);
-            if let Value::Blob { hash, .. } = named {
-                self.blobs.insert(hash, blob).map_err(|_| SetError::TooLarge)?;
-            }
-            self.unname_blob(replaced.as_ref(), NamedBy::Us);
-        }
-        self.offer(now, changed, out);
+        // The blob is there before its record is, so that nothing has changed when there is no room for it.
+        self.name_blob(&value, NamedBy::Us);
+        let kept = match &value {
+            Value::Blob { hash, .. } => self.blobs.insert(*hash, bytes).map_err(|_| SetError::TooManyBytes(BLOBS_BYTES)),
+            Value::Inline(_) | Value::Removed => Ok(()),
+        };
+        let set = kept.and_then(|()| self.own.set(key, value.clone(), &*self.signer));
+        let Ok(changed) = set.as_ref().map(|changed| !changed.is_empty()) else {
+            self.unname_blob(Some(&value), NamedBy::Us);
+            return set.map(|_| ());
+        };
+        self.unname_blob(if changed { replaced.as_ref() } else { Some(&value) }, NamedBy::Us);
+        self.offer(now, set?, out);
         Ok(())
     }
 
@@ -90,14 +93,12 @@ impl Protocol {
         }
     }
 
-    /// Checks a record of a member that we know, unless we hold it or a newer one already.
+    /// Checks a record of a member that we know, unless all of its versions are here anyway.
     pub(super) fn verify_record(&self, id: MemberId, bytes: &[u8], turn: &mut Turn<'_>) -> Option<Arc<Record>> {
         let member = self.roster.get(&id)?;
         let life = (member.alive.life().generation, member.alive.life().session);
         let held = member.records.as_ref();
-        if Record::peek(bytes).is_ok_and(|(key, version)| {
-            held.and_then(|held| held.get(&key)).is_some_and(|known| known.version() >= version)
-        }) {
+        if Record::peek(bytes).is_ok_and(|version| held.is_some_and(|held| held.settled() >= version)) {
             return None;
         }
         match Record::verify(bytes, &member.alive.body().key, life, self.mesh, &*self.verifier) {
