@@ -31,6 +31,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run a scenario and say whether what it expects holds
     Run(Run),
+    /// Measure the numbers of the project and write them to target/bench/gossip.json
+    Bench(Bench),
     /// List the scenarios that are shipped
     List,
     /// Check a scenario without running it
@@ -67,6 +69,26 @@ pub(crate) struct Run {
     /// Write report.json and report.html into this folder, which is made if need be
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+}
+
+/// What to measure.
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// Only figures whose id begins with one of these, such as news_p99_ms or crash_p99_ms@200
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// A tenth of the events with one seed: to see whether it works
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// How many worlds run side by side
+    #[arg(long, default_value_t = 2)]
+    pub(crate) workers: usize,
+    /// Where to write the figures
+    #[arg(long, value_name = "FILE", default_value = "target/bench/gossip.json")]
+    pub(crate) out: PathBuf,
+    /// Print JSON and nothing else on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// What may run on the hosts of a world.

@@ -3,6 +3,7 @@
 //! The same seed and script give the same history to the last byte, whatever else runs beside it.
 
 pub mod baseline;
+pub mod bench;
 pub mod dice;
 pub mod entropy;
 pub mod execute;

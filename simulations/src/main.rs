@@ -12,13 +12,14 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Parser;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use mesh_simulations::bench::{self, Effort};
 use mesh_simulations::execute::{Subject, execute, side_by_side};
 use mesh_simulations::outcome::Outcome;
 use mesh_simulations::report::{html, table};
 use mesh_simulations::run::Progress;
 use mesh_simulations::scenario::{LIBRARY, Refused, Scenario};
 
-use cli::{Cli, Command, Peer, Run};
+use cli::{Bench, Cli, Command, Peer, Run};
 
 /// What was expected held.
 const HELD: u8 = 0;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
             HELD
         }),
         Command::Run(run) => carry_out(&run),
+        Command::Bench(effort) => measure(&effort),
     };
     ExitCode::from(code.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
@@ -106,6 +108,38 @@ fn carry_out(run: &Run) -> Result<u8> {
         eprintln!("see it again: {}", command(scenario, outcome.seed, 1, run));
     }
     Ok(if failed.is_empty() { HELD } else { FAILED })
+}
+
+/// Measures and writes the figures. A missed bar is a finding, not a failure of the bench; the table says so.
+fn measure(effort: &Bench) -> Result<u8> {
+    let bar = std::io::stderr().is_terminal().then(|| ProgressBar::new(1));
+    let progress = |done: usize, of: usize| match &bar {
+        Some(bar) => {
+            bar.set_length(of as u64);
+            bar.set_position(done as u64);
+        }
+        None => eprintln!("{done} of {of} worlds"),
+    };
+    let wanted = Effort { only: effort.only.clone(), quick: effort.quick, workers: effort.workers };
+    let figures = bench::measure(&wanted, &progress)?;
+    if let Some(bar) = &bar {
+        bar.finish_and_clear();
+    }
+    if figures.is_empty() {
+        anyhow::bail!("no figure's id begins with {}", effort.only.join(" or "));
+    }
+    let json = serde_json::to_string_pretty(&figures)?;
+    if let Some(folder) = effort.out.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    fs::write(&effort.out, &json).with_context(|| format!("cannot write {}", effort.out.display()))?;
+    if effort.json {
+        println!("{json}");
+    } else {
+        print!("{}", bench::table(&figures));
+    }
+    eprintln!("wrote {}", effort.out.display());
+    Ok(HELD)
 }
 
 fn write_reports(run: &Run, scenarios: &[Scenario], outcomes: &[Outcome]) -> Result<()> {
