@@ -3,5 +3,15 @@
 
 #[path = "nodes/bench.rs"]
 mod bench;
+#[path = "nodes/identity.rs"]
+mod identity;
+#[path = "nodes/large.rs"]
+mod large;
 #[path = "nodes/meeting.rs"]
 mod meeting;
+#[path = "nodes/obstacles.rs"]
+mod obstacles;
+#[path = "nodes/operator.rs"]
+mod operator;
+#[path = "nodes/sockets.rs"]
+mod sockets;

@@ -27,7 +27,7 @@ impl Driver {
         if self.under_way.looks == 0 {
             self.look_for_seeds();
         }
-        if now.since(self.measured) >= MEASURE_EVERY {
+        if self.draft.is_unmeasured() || now.since(self.measured) >= MEASURE_EVERY {
             self.measured = now;
             let roster = self.life.protocol.roster();
             self.draft.measure(|id| roster.get(id)?.round_trip);

@@ -104,11 +104,13 @@ pub(super) struct Draft {
     members: BTreeMap<MemberId, Arc<MemberView>>,
     /// It differs from what was published last.
     changed: bool,
+    /// Some live member's round trip is not known yet.
+    unmeasured: bool,
 }
 
 impl Draft {
     pub(super) fn new(alive: &Arc<Alive>) -> Self {
-        let mut draft = Self { me: alive.id(), members: BTreeMap::new(), changed: true };
+        let mut draft = Self { me: alive.id(), members: BTreeMap::new(), changed: true, unmeasured: false };
         draft.put(alive, Standing::Alive);
         draft
     }
@@ -123,6 +125,7 @@ impl Draft {
 
     pub(super) fn put(&mut self, alive: &Arc<Alive>, standing: Standing) {
         self.changed = true;
+        self.unmeasured |= !self.members.contains_key(&alive.id());
         match self.members.get_mut(&alive.id()) {
             Some(member) => {
                 let member = Arc::make_mut(member);
@@ -170,10 +173,19 @@ impl Draft {
         dropped
     }
 
+    /// Whether measuring again would tell something that nobody knows yet.
+    pub(super) fn is_unmeasured(&self) -> bool {
+        self.unmeasured
+    }
+
     /// Takes measured round trips over where they have changed enough for anybody to care.
     pub(super) fn measure(&mut self, round_trip: impl Fn(&MemberId) -> Option<Duration>) {
+        self.unmeasured = false;
         for (id, member) in &mut self.members {
-            let Some(new) = round_trip(id) else { continue };
+            let Some(new) = round_trip(id) else {
+                self.unmeasured |= *id != self.me && member.is_live();
+                continue;
+            };
             let close = |old: Duration| new.abs_diff(old) <= Duration::from_millis(1).max(old / 4);
             if !member.round_trip.is_some_and(close) {
                 Arc::make_mut(member).round_trip = Some(new);

@@ -41,7 +41,10 @@ pub(crate) async fn spawn(config: GossipConfig) -> Gossip {
 pub(crate) async fn until(gossip: &Gossip, what: &str, mut holds: impl FnMut(&View) -> bool) {
     let mut views = gossip.watch();
     let seen = tokio::time::timeout(PATIENCE, views.wait_for(|view| holds(view))).await;
-    assert!(matches!(seen, Ok(Ok(_))), "{what}: not so in {:#?}", gossip.view());
+    let view = gossip.view();
+    let members: Vec<_> =
+        view.members().map(|member| (member.id(), member.standing(), member.records().len())).collect();
+    assert!(matches!(seen, Ok(Ok(_))), "{what}: not so for {:?}, who sees {members:?}", view.me());
 }
 
 pub(crate) async fn sees(gossip: &Gossip, member: MemberId, standing: Standing) {
@@ -60,4 +63,10 @@ pub(crate) async fn see_each_other(nodes: &[&Gossip]) {
     for node in nodes {
         until(node, "all are live", |view| view.live().count() == nodes.len()).await;
     }
+}
+
+/// Waits until `member` has answered a ping of the node's own: before that it may be forgotten rather than found dead.
+pub(crate) async fn has_asked(gossip: &Gossip, member: MemberId) {
+    until(gossip, "it has answered", |view| view.member(&member).is_some_and(|member| member.round_trip().is_some()))
+        .await;
 }

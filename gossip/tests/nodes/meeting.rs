@@ -5,7 +5,7 @@ use std::time::Duration;
 use mesh_gossip::effects::Standing;
 use mesh_gossip::gossip::{JoinState, Stopped};
 
-use crate::bench::{PATIENCE, config, offers, see_each_other, sees, spawn, until};
+use crate::bench::{PATIENCE, config, has_asked, offers, see_each_other, sees, spawn, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_nodes_meet_and_see_what_the_others_offer() {
@@ -40,6 +40,7 @@ async fn who_leaves_is_seen_as_left_and_who_is_killed_as_dead() {
     sees(&third, leaver, Standing::Left).await;
     assert_eq!(second.set("late".parse().unwrap(), "x").await, Err(Stopped.into()));
     assert_eq!(second.leave().await, Err(Stopped));
+    has_asked(&first, victim).await;
     drop(third);
     sees(&first, victim, Standing::Dead).await;
 }
