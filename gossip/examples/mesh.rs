@@ -2,6 +2,7 @@
 //! one with `--name b --seed 127.0.0.1:7745 --set colour=blue`.
 //!
 //! It prints what changes in the mesh (as JSON lines with `--json`) and says goodbye on SIGINT and SIGTERM.
+#![expect(clippy::disallowed_methods, reason = "a program, not the core")]
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

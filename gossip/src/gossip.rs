@@ -2,6 +2,7 @@
 //!
 //! One task owns the core (`driver`); it receives, fires timers, carries out what the core wants, and publishes what has
 //! changed. Readers hold immutable views and never wait for it.
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "the runtime around the core")]
 
 mod care;
 mod carry;
