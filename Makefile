@@ -13,8 +13,8 @@ help:            ## this list
 demo: setup      ## a simulated mesh is cut in two and heals; prints where its report is
 	@echo "building the simulator (optimised; the first time takes a few minutes)"
 	@mkdir -p target/demo
-	@$(SIM) run partition-heal --html target/demo/partition-heal.html
-	@echo "report: file://$(CURDIR)/target/demo/partition-heal.html"
+	@$(SIM) run partition-heal --html target/demo/partition-heal.html; held=$$?; \
+		echo "report: file://$(CURDIR)/target/demo/partition-heal.html"; exit $$held
 
 test: setup      ## every test there is
 	cargo test --workspace --locked

@@ -2,3 +2,8 @@
 
 pub mod fuzz;
 pub mod tree;
+
+/// The program that the README shows, compiled and run as a test of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub mod readme {}
