@@ -11,6 +11,7 @@ mod driver;
 mod events;
 mod explain;
 mod gate;
+pub mod keys;
 mod life;
 pub mod metrics;
 mod news;
@@ -20,6 +21,7 @@ mod request;
 mod search;
 mod serve;
 mod setup;
+mod shelf;
 mod timers;
 mod trust;
 mod view;
@@ -39,6 +41,7 @@ pub use self::explain::{JoinState, Obstacle};
 pub use self::metrics::Metrics;
 pub use self::operate::OrderRefused;
 pub use self::setup::{GossipConfig, MAX_MESH_NAME_BYTES, Remember, SpawnError};
+pub use self::shelf::Schemas;
 pub use self::view::{MemberView, View};
 
 use self::driver::{Driver, ticker};
@@ -146,7 +149,7 @@ impl Gossip {
         let known = snapshot.alive.iter().filter_map(|bytes| Alive::verify(bytes, mesh, &*config.verifier).ok());
         let known: Vec<Alive> = known.filter(|alive| alive.id() != identity.id()).collect();
         let remembered = course::addresses_of(known.iter());
-        let search = Search::new(&config.seeds, !remembered.is_empty());
+        let search = Search::new(&config.seeds);
         let quic = config.listen.iter().map(|at| SocketAddr::new(at.ip(), config.quic_port)).collect();
         let birth = Birth {
             mesh,

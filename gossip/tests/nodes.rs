@@ -3,6 +3,8 @@
 
 #[path = "nodes/bench.rs"]
 mod bench;
+#[path = "nodes/catalog.rs"]
+mod catalog;
 #[path = "nodes/identity.rs"]
 mod identity;
 #[path = "nodes/large.rs"]

@@ -23,8 +23,9 @@ impl Driver {
             self.handle(Input::Command(Command::Obey(Arc::new(order))));
         }
         self.look_for_seeds();
-        let seeds = self.search.addresses();
-        if !seeds.is_empty() {
+        // Without seeds the core is told so: only then may it be the first of its mesh.
+        if !self.search.knows_nothing() {
+            let seeds = self.search.addresses();
             self.findings.seeds.clone_from(&seeds);
             self.handle(Input::Seeds(&seeds));
         }

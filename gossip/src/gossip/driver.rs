@@ -42,9 +42,6 @@ const DATAGRAMS_AT_ONCE: usize = 256;
 /// How often the driver looks after itself.
 const TICK: Duration = Duration::from_secs(1);
 
-/// How long timers wait for the first addresses of seeds to be known.
-const SEEDS_WAIT: Duration = Duration::from_millis(100);
-
 pub(super) struct Driver {
     pub(super) config: GossipConfig,
     pub(super) mesh: MeshId,
@@ -233,15 +230,8 @@ impl Driver {
     fn fire_due(&mut self) {
         let now = self.timers.now();
         while let Some(timer) = self.timers.due(now) {
-            match timer {
-                // Without any address the core would take itself for the whole mesh.
-                Timer::Seeds if self.search.knows_nothing() => self.timers.add(now.after(SEEDS_WAIT), timer),
-                Timer::Probe => {
-                    self.counts.probes += 1;
-                    self.handle(Input::Timer(timer));
-                }
-                _ => self.handle(Input::Timer(timer)),
-            }
+            self.counts.probes += u64::from(timer == Timer::Probe);
+            self.handle(Input::Timer(timer));
         }
     }
 

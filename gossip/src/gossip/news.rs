@@ -24,10 +24,15 @@ impl Driver {
             Notice::Member { alive, standing } => self.member_changed(&alive, standing),
             Notice::Forgotten(id) => self.member_forgotten(id),
             Notice::Records { member, changed } => {
-                self.draft.take_records(&member, &changed);
+                let blobs = self.life.protocol.blobs();
+                self.draft.take_records(&member, &changed, |hash| blobs.peek(hash));
                 self.events.push(Event::Records { member, changed: changed.into() });
             }
-            Notice::BlobArrived { member, hash } => self.events.push(Event::BlobArrived { member, hash }),
+            Notice::BlobArrived { member, hash } => {
+                let blobs = self.life.protocol.blobs();
+                self.draft.take_blob(&member, &hash, |hash| blobs.peek(hash));
+                self.events.push(Event::BlobArrived { member, hash });
+            }
             Notice::RecordsDropped { member, dropped } => {
                 self.draft.drop_records(&member, &dropped);
                 self.records_dropped(member, dropped);

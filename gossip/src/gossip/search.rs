@@ -26,28 +26,20 @@ pub(super) struct Search {
     /// What was said of those that could not be.
     unresolved: BTreeMap<SeedSpec, String>,
     next_look: Moment,
-    remembers: bool,
 }
 
 impl Search {
-    /// Seeds as configured; `remembers` when there are members of an earlier life to try as well.
-    pub(super) fn new(seeds: &[SeedSpec], remembers: bool) -> Self {
+    /// Seeds as configured.
+    pub(super) fn new(seeds: &[SeedSpec]) -> Self {
         let address = |seed: &SeedSpec| seed.to_string().parse::<SocketAddr>().ok();
         let names = seeds.iter().filter(|seed| address(seed).is_none()).cloned().collect();
         let addresses = seeds.iter().filter_map(address).collect();
-        Self {
-            names,
-            addresses,
-            found: BTreeMap::new(),
-            unresolved: BTreeMap::new(),
-            next_look: Moment::ZERO,
-            remembers,
-        }
+        Self { names, addresses, found: BTreeMap::new(), unresolved: BTreeMap::new(), next_look: Moment::ZERO }
     }
 
     /// Whether there are seeds, but no address to try yet.
     pub(super) fn knows_nothing(&self) -> bool {
-        !self.names.is_empty() && self.addresses.is_empty() && self.found.is_empty() && !self.remembers
+        !self.names.is_empty() && self.addresses.is_empty() && self.found.is_empty()
     }
 
     /// The addresses of all seeds, as last known.
@@ -104,7 +96,7 @@ mod tests {
 
     #[test]
     fn names_are_looked_at_again_sooner_while_somebody_is_missing_and_keep_what_they_had() {
-        let mut search = Search::new(&["seed".parse().unwrap()], false);
+        let mut search = Search::new(&["seed".parse().unwrap()]);
         let at = |seconds| Moment::ZERO.after(Duration::from_secs(seconds));
         assert!(search.knows_nothing());
         let name = search.due(at(0), |_| false).unwrap().remove(0);
@@ -121,7 +113,7 @@ mod tests {
 
     #[test]
     fn addresses_need_no_name_service() {
-        let mut search = Search::new(&["10.0.0.1:7".parse().unwrap()], false);
+        let mut search = Search::new(&["10.0.0.1:7".parse().unwrap()]);
         assert!(!search.knows_nothing() && search.due(Moment::ZERO, |_| false).is_none());
         assert_eq!(search.addresses(), ["10.0.0.1:7".parse().unwrap()]);
     }

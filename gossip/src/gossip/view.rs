@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
+use super::shelf::{Schemas, Shelf};
 use crate::alive::{Address, Alive};
+use crate::catalog::Catalog;
 use crate::effects::Standing;
 use crate::id::MemberId;
-use crate::record::{Key, Record};
+use crate::record::{Key, Record, Value};
 
 /// The mesh at one moment, ourselves included. Never changes; ask for the next one.
 #[derive(Clone, Debug)]
@@ -15,6 +19,8 @@ pub struct View {
     me: MemberId,
     members: Vec<Arc<MemberView>>,
     digest: u64,
+    catalog: Catalog,
+    schemas: Arc<Schemas>,
 }
 
 /// One member at one moment.
@@ -50,6 +56,16 @@ impl View {
     /// The whole view in eight bytes: equal with another member's when both see the same mesh.
     pub fn digest(&self) -> u64 {
         self.digest
+    }
+
+    /// Who offers what, for [`crate::resolve::resolve`]: from the records under the keys of [`super::keys`].
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// The schemas that have arrived, for [`crate::resolve::resolve`].
+    pub fn schemas(&self) -> &Schemas {
+        &self.schemas
     }
 
     /// The address of `member` that we can best reach: of a kind that we have ourselves, else its first.
@@ -102,6 +118,7 @@ impl MemberView {
 pub(super) struct Draft {
     me: MemberId,
     members: BTreeMap<MemberId, Arc<MemberView>>,
+    shelf: Shelf,
     /// It differs from what was published last.
     changed: bool,
     /// Some live member's round trip is not known yet.
@@ -110,7 +127,13 @@ pub(super) struct Draft {
 
 impl Draft {
     pub(super) fn new(alive: &Arc<Alive>) -> Self {
-        let mut draft = Self { me: alive.id(), members: BTreeMap::new(), changed: true, unmeasured: false };
+        let mut draft = Self {
+            me: alive.id(),
+            members: BTreeMap::new(),
+            shelf: Shelf::default(),
+            changed: true,
+            unmeasured: false,
+        };
         draft.put(alive, Standing::Alive);
         draft
     }
@@ -126,6 +149,7 @@ impl Draft {
     pub(super) fn put(&mut self, alive: &Arc<Alive>, standing: Standing) {
         self.changed = true;
         self.unmeasured |= !self.members.contains_key(&alive.id());
+        self.shelf.judge(alive.id(), standing);
         match self.members.get_mut(&alive.id()) {
             Some(member) => {
                 let member = Arc::make_mut(member);
@@ -142,11 +166,19 @@ impl Draft {
 
     pub(super) fn remove(&mut self, id: &MemberId) {
         self.changed |= self.members.remove(id).is_some();
+        self.shelf.forget(*id);
     }
 
-    pub(super) fn take_records(&mut self, id: &MemberId, changed: &[Arc<Record>]) {
-        self.change_records(id, |records| {
+    /// Records that are new; `blob` finds the bytes of those whose value is elsewhere.
+    pub(super) fn take_records(
+        &mut self,
+        id: &MemberId,
+        changed: &[Arc<Record>],
+        blob: impl Fn(&[u8; 32]) -> Option<Bytes>,
+    ) {
+        self.change_records(id, |records, shelf| {
             for record in changed {
+                shelf.take(*id, record, &blob);
                 if record.value().is_removed() {
                     records.remove(record.key());
                 } else {
@@ -156,11 +188,22 @@ impl Draft {
         });
     }
 
+    /// The blob that records of a member name is here.
+    pub(super) fn take_blob(&mut self, id: &MemberId, hash: &[u8; 32], blob: impl Fn(&[u8; 32]) -> Option<Bytes>) {
+        let Some(member) = self.members.get(id) else { return };
+        let names = |record: &&Arc<Record>| matches!(record.value(), Value::Blob { hash: named, .. } if named == hash);
+        for record in member.records.values().filter(names) {
+            self.shelf.take(*id, record, &blob);
+        }
+        self.changed = true;
+    }
+
     pub(super) fn drop_records(&mut self, id: &MemberId, dropped: &[Arc<Record>]) {
-        self.change_records(id, |records| {
+        self.change_records(id, |records, shelf| {
             for record in dropped {
                 if records.get(record.key()).is_some_and(|held| held.version() <= record.version()) {
                     records.remove(record.key());
+                    shelf.withdraw(*id, record);
                 }
             }
         });
@@ -169,7 +212,10 @@ impl Draft {
     /// Takes all records of a member out.
     pub(super) fn void_records(&mut self, id: &MemberId) -> Vec<Arc<Record>> {
         let mut dropped = Vec::new();
-        self.change_records(id, |records| dropped = std::mem::take(records).into_values().collect());
+        self.change_records(id, |records, shelf| {
+            dropped = std::mem::take(records).into_values().collect();
+            dropped.iter().for_each(|record| shelf.withdraw(*id, record));
+        });
         dropped
     }
 
@@ -200,12 +246,18 @@ impl Draft {
     }
 
     pub(super) fn view(&self, digest: u64) -> Arc<View> {
-        Arc::new(View { me: self.me, members: self.members.values().cloned().collect(), digest })
+        Arc::new(View {
+            me: self.me,
+            members: self.members.values().cloned().collect(),
+            digest,
+            catalog: self.shelf.catalog().clone(),
+            schemas: Arc::clone(self.shelf.schemas()),
+        })
     }
 
-    fn change_records(&mut self, id: &MemberId, change: impl FnOnce(&mut BTreeMap<Key, Arc<Record>>)) {
+    fn change_records(&mut self, id: &MemberId, change: impl FnOnce(&mut BTreeMap<Key, Arc<Record>>, &mut Shelf)) {
         if let Some(member) = self.members.get_mut(id) {
-            change(Arc::make_mut(&mut Arc::make_mut(member).records));
+            change(Arc::make_mut(&mut Arc::make_mut(member).records), &mut self.shelf);
             self.changed = true;
         }
     }

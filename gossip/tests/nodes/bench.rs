@@ -22,14 +22,15 @@ pub(crate) fn key(byte: u8) -> Keyring {
     Keyring::new(MeshKey::from_bytes([byte; 32]))
 }
 
-/// A node of the mesh `test` on a free port of the loopback interface, without a disk.
+/// A node of the mesh of this test, on a free port of the loopback interface, without a disk.
 pub(crate) fn config(seeds: &[&Gossip]) -> GossipConfig {
     GossipConfig {
         keys: Some(key(1)),
         listen: vec![loopback()],
         seeds: seeds.iter().map(|seed| SeedSpec::from(seed.local_addresses()[0])).collect(),
         protocol: Config::local(),
-        ..GossipConfig::new("test")
+        // A port that one test gives back may be the next one of another test.
+        ..GossipConfig::new(std::thread::current().name().unwrap_or("test"))
     }
 }
 
