@@ -76,9 +76,17 @@ pub fn measure(effort: &Effort, progress: &(dyn Fn(usize, usize) + Sync)) -> io:
     }
     let figures = by_id.into_iter().filter(|(id, _)| wanted(id)).map(|(id, (samples, _))| {
         let of = |name: &str| peers.iter().find(|((other, peer), _)| *other == id && *peer == name);
-        let peer = ["chitchat", "foca"].into_iter().filter_map(|name| Some((name, figure::reduce(&of(name)?.1.clone()))));
+        let peer =
+            ["chitchat", "foca"].into_iter().filter_map(|name| Some((name, figure::reduce(&of(name)?.1.clone()))));
         let (bar, unit) = bar_of(id);
-        Figure { id: id.to_string(), value: figure::reduce(&samples), unit, bar, samples: samples.len(), peer: peer.collect() }
+        Figure {
+            id: id.to_string(),
+            value: figure::reduce(&samples),
+            unit,
+            bar,
+            samples: samples.len(),
+            peer: peer.collect(),
+        }
     });
     Ok(figures.collect())
 }

@@ -11,7 +11,9 @@ use rand::RngExt;
 use crate::dice::Dice;
 use crate::network::{HEADER_BYTES, Link, Network};
 
-/// The figures of the model, as quinn 0.11 behaves with the settings of our endpoint.
+/// The figures of the model, as quinn 0.11 behaves with the settings of our endpoint: BBR, packets of 1,200 bytes, Retry
+/// for unknown addresses. Calibrated against two real endpoints on a path in memory (`cargo run --example quic_cost` of
+/// `mesh-gossip`); the tests below compare.
 #[derive(Clone, Debug)]
 pub struct StreamCosts {
     /// Round trips before the first byte of a request may leave: Retry, TLS, our proof of the mesh key.
@@ -20,7 +22,7 @@ pub struct StreamCosts {
     pub handshake_client_bytes: u64,
     /// Payload of the datagrams a server sends for a handshake.
     pub handshake_server_bytes: u64,
-    /// Datagrams of a handshake whose loss costs a probe timeout.
+    /// Datagrams of a handshake, half of them each way, whose loss costs a probe timeout.
     pub handshake_datagrams: u32,
     /// The round trip assumed before one was measured.
     pub initial_rtt: Duration,
@@ -34,8 +36,8 @@ pub struct StreamCosts {
     pub initial_window: u64,
     /// Bytes that may be under way at most: the receiver's window.
     pub largest_window: u64,
-    /// How the sending window shrinks after a round with losses (1: not at all, as BBR).
-    pub backoff: f64,
+    /// How the sending window grows in a round (BBR before it has found the path's width: little).
+    pub growth: f64,
     /// How long a connection lives unused.
     pub idle_timeout: Duration,
     /// How many bytes a host can send a second.
@@ -46,16 +48,16 @@ impl Default for StreamCosts {
     fn default() -> Self {
         Self {
             handshake_round_trips: 3,
-            handshake_client_bytes: 3_300,
-            handshake_server_bytes: 1_900,
-            handshake_datagrams: 6,
+            handshake_client_bytes: 3_840,
+            handshake_server_bytes: 1_590,
+            handshake_datagrams: 11,
             initial_rtt: Duration::from_millis(40),
             packet_bytes: 1_150,
-            packet_overhead: 34,
-            ack_bytes: 34,
-            initial_window: 12_000,
+            packet_overhead: 35,
+            ack_bytes: 36,
+            initial_window: 80_000,
             largest_window: 1_250_000,
-            backoff: 1.0,
+            growth: 1.12,
             idle_timeout: Duration::from_secs(30),
             uplink: 125_000_000,
         }
@@ -203,18 +205,13 @@ fn transfer(
             }
         }
         left -= flight - lost;
-        let acked = (flight - lost) * costs.packet_bytes;
-        *window = if lost > 0 && costs.backoff < 1.0 {
-            scale(*window, costs.backoff).max(costs.initial_window)
-        } else {
-            (*window + acked).min(costs.largest_window)
-        };
+        *window = scale(*window, costs.growth).min(costs.largest_window);
         if left == 0 {
             return (took + link.latency, sent);
         }
         // Fewer than three packets behind a lost one: only the probe timeout tells (RFC 9002 §6.1.1 and §6.2.1).
         let all_that_was_left = left == lost;
-        took += if all_that_was_left && tail_lost { rtt * 3 / 2 + Duration::from_millis(25) } else { rtt };
+        took += if all_that_was_left && tail_lost { rtt * 3 + Duration::from_millis(25) } else { rtt };
         if took > Duration::from_secs(120) {
             return (took, sent);
         }
@@ -245,7 +242,7 @@ fn micros(time: Duration) -> u64 {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
+#[expect(clippy::unwrap_used, clippy::cast_precision_loss, reason = "tests")]
 mod tests {
     use super::*;
     use crate::dice::dice;
@@ -269,14 +266,55 @@ mod tests {
         assert!(second.sender_bytes < 200 && first.sender_bytes > 3_000);
     }
 
+    /// What the example `quic_cost` of `mesh-gossip` measured: a first question of 100 bytes on a new connection, over
+    /// paths of 1 to 20 ms one way; round trips until the answer of so many bytes is there, without loss and at 1 and
+    /// 10 % (medians).
+    const MEASURED: &[(u64, [f64; 3])] = &[
+        (4_000, [4.0, 4.0, 8.8]),
+        (16_000, [4.0, 4.0, 9.1]),
+        (64_000, [4.2, 5.0, 10.6]),
+        (250_000, [6.9, 7.9, f64::NAN]),
+        (1_000_000, [17.2, 19.2, f64::NAN]),
+        (2_500_000, [19.0, 21.8, f64::NAN]),
+    ];
+
+    /// Round trips of a first question with an answer of `bytes`: the median of many.
+    fn modelled(bytes: u64, loss: f64) -> f64 {
+        let mut round_trips: Vec<f64> = (0..400)
+            .map(|seed| {
+                let (network, mut dice) = (Network::new(seed, Weather { loss, ..Weather::default() }), dice(seed, 1));
+                let mut streams = Streams::new(StreamCosts::default());
+                let asked = streams.send(0, ENDS, 100, &network, &mut dice).unwrap();
+                let answer = streams.send(asked.arrives, (ENDS.1, ENDS.0), bytes, &network, &mut dice).unwrap();
+                let rtt = micros(network.latency(0, 1) * 2);
+                answer.arrives as f64 / rtt as f64
+            })
+            .collect();
+        round_trips.sort_by(f64::total_cmp);
+        round_trips[round_trips.len() / 2]
+    }
+
     #[test]
-    fn large_answers_take_the_rounds_of_slow_start() {
+    fn the_model_takes_about_as_long_as_real_quinn() {
+        for (bytes, measured) in MEASURED {
+            for (loss, measured) in [0.0, 0.01, 0.1].into_iter().zip(measured).filter(|(_, it)| it.is_finite()) {
+                let modelled = modelled(*bytes, loss);
+                println!("{bytes:>9} B {:>3.0} %: measured {measured:>5.1}, modelled {modelled:>5.1}", loss * 100.0);
+                assert!((0.6..1.5).contains(&(modelled / measured)), "{bytes} B at {loss}: {modelled} for {measured}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_model_sends_about_as_much_as_real_quinn() {
         let (network, mut dice) = (network(0.0), dice(1, 1));
         let mut streams = Streams::new(StreamCosts::default());
-        let first = streams.send(0, ENDS, 1, &network, &mut dice).unwrap();
-        let large = streams.send(first.arrives, ENDS, 150_000, &network, &mut dice).unwrap();
-        let took = (large.arrives - first.arrives) / 1_000;
-        assert!((70..75).contains(&took), "12, 24, 48, 96 KB: three round trips and one way, not {took} ms");
+        let first = streams.send(0, ENDS, 100, &network, &mut dice).unwrap();
+        // Measured with the answer of 100 bytes: 4,010 bytes in 7 packets up, 1,723 in 7 down.
+        let answer = streams.send(first.arrives, (ENDS.1, ENDS.0), 100, &network, &mut dice).unwrap();
+        let up = (first.sender_bytes + answer.receiver_bytes) as f64 / f64::from(4_010 + 7 * 28);
+        let down = (first.receiver_bytes + answer.sender_bytes) as f64 / f64::from(1_723 + 7 * 28);
+        assert!((0.9..1.1).contains(&up) && (0.9..1.1).contains(&down), "{up} {down}");
     }
 
     #[test]
@@ -284,7 +322,7 @@ mod tests {
         let (mut network, mut dice) = (network(0.1), dice(1, 1));
         let mut streams = Streams::new(StreamCosts::default());
         let lossy = streams.send(0, ENDS, 150_000, &network, &mut dice).unwrap();
-        assert!(lossy.arrives > 160_000);
+        assert!(lossy.arrives > 100_000);
         let all: HostSet = [0].into_iter().collect();
         network.add_rule(Way::Around(all), Verdict::Cut);
         assert_eq!(streams.send(0, ENDS, 1, &network, &mut dice), None);

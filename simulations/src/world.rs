@@ -270,7 +270,9 @@ impl<H: Host, W: Watch> World<H, W> {
         let until = self.now + micros(time);
         let slot = &mut self.slots[index as usize];
         slot.stalled_until = slot.stalled_until.max(until);
-        slot.batch = EVERYTHING;
+        if slot.batch == 0 {
+            slot.batch = EVERYTHING;
+        }
         let until = slot.stalled_until;
         self.wake(index, until);
     }

@@ -107,9 +107,8 @@ impl<B: Breed> Lab<B> {
         self.world.watch.started(now, host, 0);
         let life = |member: u32| self.world.life(member);
         let there: Vec<_> = others.iter().map(|member| Fact::There { member: *member, life: life(*member) }).collect();
-        let held = others.iter().flat_map(|member| {
-            (0..records).map(|key| Fact::Record { member: *member, key, version: 1 })
-        });
+        let held =
+            others.iter().flat_map(|member| (0..records).map(|key| Fact::Record { member: *member, key, version: 1 }));
         let held: Vec<_> = held.collect();
         let me = || std::iter::once(host);
         let watch = &mut self.world.watch;
