@@ -4,6 +4,7 @@ mod figure;
 mod lab;
 mod measure;
 mod peers;
+mod resolving;
 
 use std::collections::BTreeMap;
 use std::io;

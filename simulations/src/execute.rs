@@ -73,11 +73,13 @@ fn one(
     on_fresh_thread(seed, move || {
         let courier = if scenario.courier { Courier::Runs } else { Courier::Missing };
         let config = config(scenario.preset);
+        let mesh = |config| {
+            let mesh = Mesh::new(seed, config, scenario.records, courier)?;
+            Ok::<_, std::io::Error>(mesh.with_providers(scenario.providers.clone()))
+        };
         Ok(match subject {
-            Subject::Mesh => run(scenario, seed, Mesh::new(seed, config, scenario.records, courier)?, progress),
-            Subject::Plain => {
-                run(scenario, seed, Mesh::new(seed, config.plain(), scenario.records, courier)?, progress)
-            }
+            Subject::Mesh => run(scenario, seed, mesh(config)?, progress),
+            Subject::Plain => run(scenario, seed, mesh(config.plain())?, progress),
             Subject::Foca => run(scenario, seed, FocaBreed { seed, size: scenario.most_members() }, progress),
             Subject::Chitchat => run(scenario, seed, ChitchatBreed::new(scenario.records)?, progress),
         })

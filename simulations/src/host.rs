@@ -162,6 +162,13 @@ pub enum News {
         /// The version.
         version: u64,
     },
+    /// Whoever resolves here is given this provider from now on, or no more.
+    Provider {
+        /// Who provides.
+        member: u32,
+        /// Whether it is among the best.
+        given: bool,
+    },
     /// It is part of the mesh.
     Joined,
     /// It found that it had been taken for dead, and said otherwise.

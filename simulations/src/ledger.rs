@@ -33,13 +33,22 @@ pub enum Fact {
         /// At least this version.
         version: u64,
     },
+    /// Whoever resolves is not given this provider (any more).
+    NotGiven {
+        /// Who.
+        member: u32,
+    },
 }
+
+/// The key that stands for being given, in place of a record's.
+const GIVEN: u32 = u32::MAX;
 
 impl Fact {
     fn subject(self) -> Subject {
         match self {
             Self::There { member, .. } | Self::Gone { member } => Subject { member, key: None },
             Self::Record { member, key, .. } => Subject { member, key: Some(key) },
+            Self::NotGiven { member } => Subject { member, key: Some(GIVEN) },
         }
     }
 }
@@ -101,6 +110,7 @@ pub struct Ledger {
     up: Vec<bool>,
     excused: HostSet,
     divided: Vec<HostSet>,
+    given: Vec<HostSet>,
     wrong: u64,
     settled: Option<Moment>,
     spreads: Vec<Spread>,
@@ -268,6 +278,7 @@ impl Ledger {
             // Whether the belief is about this life is only told when it is learnt.
             Fact::There { member, .. } => observer == member,
             Fact::Record { member, .. } => observer == member,
+            Fact::NotGiven { member } => !self.given.get(observer as usize).is_some_and(|set| set.contains(member)),
         }
     }
 
@@ -324,7 +335,7 @@ impl Ledger {
         let there = |fact| match fact {
             Fact::There { life: least, .. } => is && life >= least,
             Fact::Gone { .. } => !is,
-            Fact::Record { .. } => false,
+            Fact::Record { .. } | Fact::NotGiven { .. } => false,
         };
         self.learn(now, observer, Subject { member, key: None }, there);
     }
@@ -376,6 +387,19 @@ impl Watch for Ledger {
                     subject,
                     |fact| matches!(fact, Fact::Record { version: least, .. } if version >= least),
                 );
+            }
+            News::Provider { member, given } => {
+                let by = host as usize;
+                if self.given.len() <= by {
+                    self.given.resize(by + 1, HostSet::default());
+                }
+                if given {
+                    self.given[by].insert(member);
+                } else {
+                    self.given[by].remove(member);
+                    let subject = Subject { member, key: Some(GIVEN) };
+                    self.learn(now, host, subject, |fact| matches!(fact, Fact::NotGiven { .. }));
+                }
             }
             News::Refuted => self.refutations += 1,
             News::Refused => self.refusals += 1,

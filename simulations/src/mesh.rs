@@ -2,8 +2,10 @@
 
 mod courier;
 mod directory;
+mod resolver;
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::rc::Rc;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -29,6 +31,7 @@ use crate::run::{Birth, Breed};
 use crate::scenario::KeyOf;
 use courier::Couriers;
 use directory::Directory;
+use resolver::{OFFERS_KEY, Resolver};
 
 const MESH_NAME: &str = "simulation";
 
@@ -40,6 +43,7 @@ pub struct Mesh {
     seed: u64,
     config: Config,
     records: (u32, usize),
+    providers: Range<u32>,
     notary: Arc<Notary>,
     directory: Rc<RefCell<Directory>>,
     couriers: Option<Rc<Couriers>>,
@@ -72,12 +76,20 @@ impl Mesh {
             seed,
             config,
             records,
+            providers: 0..0,
             notary,
             directory: Rc::default(),
             couriers,
             ready: Vec::new(),
             acquaintances: Rc::default(),
         })
+    }
+
+    /// Hosts in this range also provide a capability, and every host resolves it.
+    #[must_use]
+    pub fn with_providers(mut self, providers: Range<u32>) -> Self {
+        self.providers = providers;
+        self
     }
 
     /// Who makes and checks signatures.
@@ -114,6 +126,11 @@ impl Mesh {
             // Nobody is there yet who could be told.
             let set = core.set(Moment::ZERO, key_of(key), content(key, 1, bytes), &mut Effects::default());
             set.expect("a scenario's records are within bounds");
+        }
+        if self.providers.contains(&host) {
+            let key = Key::from_str(OFFERS_KEY).expect("letters");
+            let set = core.set(Moment::ZERO, key, resolver::offers_of(core.id()), &mut Effects::default());
+            set.expect("one small tool");
         }
         core
     }
@@ -169,6 +186,8 @@ impl Breed for Mesh {
             port: self.couriers.as_ref().map(|couriers| Couriers::port(couriers, core.id())),
             core,
             acquaintances,
+            resolver: (!self.providers.is_empty()).then(Resolver::new),
+            starting: true,
             effects: Effects::default(),
             directory: Rc::clone(&self.directory),
         }
@@ -183,6 +202,8 @@ pub struct MeshHost {
     acquaintances: Rc<Vec<Acquaintance>>,
     effects: Effects,
     directory: Rc<RefCell<Directory>>,
+    resolver: Option<Resolver>,
+    starting: bool,
     port: Option<courier::Port>,
 }
 
@@ -196,6 +217,9 @@ impl MeshHost {
         self.core.begin(now, &mut self.effects);
         for (alive, records) in std::mem::take(&mut self.acquaintances).iter() {
             self.core.acquaint(now, alive, records, &mut self.effects);
+            if let Some(resolver) = &mut self.resolver {
+                records.iter().for_each(|record| resolver.take(alive.id(), record));
+            }
             // What it is told here it knew before the world began.
             self.effects.notices.clear();
             if let Some((member, life)) = self.directory.borrow().find(alive.id())
@@ -260,8 +284,21 @@ impl MeshHost {
         }));
         out.news.extend(effects.rejects.drain(..).map(|_| News::Refused));
         let directory = self.directory.borrow();
+        let changed = !effects.notices.is_empty() || self.starting;
+        self.starting = false;
         for notice in effects.notices.drain(..) {
+            if let Some(resolver) = &mut self.resolver {
+                follow(resolver, &notice);
+            }
             tell(&directory, &self.core, notice, out);
+        }
+        if let Some(resolver) = self.resolver.as_mut().filter(|_| changed) {
+            out.news.extend(
+                resolver
+                    .look()
+                    .into_iter()
+                    .filter_map(|(member, given)| Some(News::Provider { member: directory.find(member)?.0, given })),
+            );
         }
     }
 }
@@ -305,6 +342,16 @@ impl Host for MeshHost {
 
     fn kind(body: &[u8]) -> usize {
         body.first().map_or(0, |kind| usize::from(*kind))
+    }
+}
+
+/// What a notice means to a resolver.
+fn follow(resolver: &mut Resolver, notice: &Notice) {
+    match notice {
+        Notice::Member { alive, standing } => resolver.stand(alive.id(), *standing),
+        Notice::Forgotten(member) | Notice::RecordsVoid(member) => resolver.forget(*member),
+        Notice::Records { member, changed } => changed.iter().for_each(|record| resolver.take(*member, record)),
+        _ => {}
     }
 }
 

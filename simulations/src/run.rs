@@ -36,11 +36,6 @@ pub trait Breed {
 
     /// A host that is about to start.
     fn make(&mut self, birth: &Birth) -> Self::Host;
-
-    /// What runs beside the hosts and must be moved along with the world's clock. Called between events.
-    fn providers_seen(&self, _host: &Self::Host) -> Option<Vec<u32>> {
-        None
-    }
 }
 
 /// How a host starts.
@@ -92,6 +87,7 @@ struct Watched {
     leaves: Vec<EventId>,
     joins: Vec<EventId>,
     news: Vec<EventId>,
+    providers: Vec<EventId>,
 }
 
 struct Run<'a, B: Breed> {
@@ -209,6 +205,17 @@ impl<'a, B: Breed> Run<'a, B> {
         let observers: Vec<u32> = self.everybody_up().collect();
         let gone = self.world.watch.expect(now, &[Fact::Gone { member: host }], observers.into_iter());
         self.watched.crashes.push(gone);
+        self.expect_not_given(host);
+    }
+
+    /// A provider is gone: nobody is to be given it any more.
+    fn expect_not_given(&mut self, host: u32) {
+        if self.scenario.providers.contains(&host) {
+            let now = self.world.now();
+            let observers: Vec<u32> = self.everybody_up().filter(|other| *other != host).collect();
+            let event = self.world.watch.expect(now, &[Fact::NotGiven { member: host }], observers.into_iter());
+            self.watched.providers.push(event);
+        }
     }
 
     fn restart(&mut self, host: u32, key: KeyOf) {
@@ -232,6 +239,7 @@ impl<'a, B: Breed> Run<'a, B> {
         let observers: Vec<u32> = self.everybody_up().filter(|other| *other != host).collect();
         let gone = self.world.watch.expect(now, &[Fact::Gone { member: host }], observers.into_iter());
         self.watched.leaves.push(gone);
+        self.expect_not_given(host);
         self.world.command(host, Wish::Leave);
         // Long enough to say so; then the process ends.
         self.script.plan(since_start(now) + Duration::from_secs(1), Step::End(host));
@@ -341,7 +349,7 @@ impl<'a, B: Breed> Run<'a, B> {
             leaves: self.times(&self.watched.leaves),
             joins: self.times(&self.watched.joins),
             news: self.times(&self.watched.news),
-            providers: Times::default(),
+            providers: self.times(&self.watched.providers),
             false_deaths: ledger.false_deaths().len() as u64,
             longest_false_death_ms: millis(longest.max().unwrap_or_default()),
             suspicions: ledger.suspicions(),

@@ -5,6 +5,7 @@ pub mod text;
 mod written;
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::network::Weather;
@@ -29,6 +30,8 @@ pub struct Scenario {
     pub runs_for: Duration,
     /// Records every member offers from the start, and the bytes of each.
     pub records: (u32, usize),
+    /// Members, by number, that provide one capability, which everybody resolves.
+    pub providers: Range<u32>,
     /// What a host needs for every packet it receives.
     pub packet_cost: Duration,
     /// Whether chitchat repairs alive records, as it does in a real node.

@@ -8,7 +8,7 @@ use rand::RngExt;
 
 use super::figure::Id;
 use super::lab::Lab;
-use super::{Sample, Samples, peers};
+use super::{Sample, Samples, peers, resolving};
 use crate::dice::dice;
 use crate::entropy::on_fresh_thread;
 use crate::execute::{Subject, execute};
@@ -44,6 +44,7 @@ pub(super) enum Kind {
     Speed,
     Lifeguard,
     Restarts,
+    Resolve,
     Peer(Subject),
 }
 
@@ -83,6 +84,7 @@ pub(super) fn jobs(quick: bool) -> Vec<Job> {
     }
     add(Kind::Speed, 5_000, 1, 20);
     add(Kind::Lifeguard, 0, 1, 1);
+    add(Kind::Resolve, 0, 1, 2_000);
     add(Kind::Lossy30, 100, 3, 120);
     for members in [50, 200] {
         for peer in [Subject::Chitchat, Subject::Foca] {
@@ -111,6 +113,7 @@ impl Job {
             Kind::Speed => &["sim_speed_x"],
             Kind::Lifeguard => &["lifeguard_false_deaths", "lifeguard_plain_false_deaths"],
             Kind::Restarts => &["restart_states"],
+            Kind::Resolve => &["resolve_hot_p99_ns", "resolve_cold_p99_ns"],
             Kind::Peer(_) => &["news_p99_ms", "crash_p99_ms", "false_deaths_loss10", "bytes_per_s"],
         };
         whats.iter().map(|what| self.id(what)).collect()
@@ -149,6 +152,11 @@ impl Job {
             Kind::Lossy30 => self.lossy_30(),
             Kind::Speed => self.speed(),
             Kind::Restarts => self.restarts(),
+            Kind::Resolve => {
+                let (hot, cold) = resolving::p99s(self.amount);
+                let sample = |what, value| (self.id(what), Sample::Worst(value));
+                Ok(vec![sample("resolve_hot_p99_ns", hot), sample("resolve_cold_p99_ns", cold)])
+            }
             Kind::Peer(peer) => peers::measure(self, peer),
             Kind::Lifeguard => Ok(Vec::new()),
         })

@@ -24,6 +24,7 @@ struct Written {
     runs_for: Spanned<Time>,
     #[serde(default)]
     records: RecordsWritten,
+    providers: Option<Spanned<Group>>,
     packet_cost: Option<Time>,
     courier: Option<bool>,
     #[serde(default)]
@@ -277,6 +278,11 @@ fn check(written: Written) -> Result<Scenario, Wrong> {
     if runs_for < Duration::from_secs(1) {
         return wrong(runs_at, "runs_for must be at least 1s");
     }
+    let providers = match written.providers.map(|providers| (providers.span().start, providers.into_inner())) {
+        None => 0..0,
+        Some((_, Group::Range(from, to))) if to <= members => from..to,
+        Some((at, _)) => return wrong(at, "providers must be a range of members that exist, such as \"10..30\""),
+    };
     let mut faults = Vec::new();
     for fault in written.faults {
         let at = fault.span().start;
@@ -301,6 +307,7 @@ fn check(written: Written) -> Result<Scenario, Wrong> {
         start: written.start.joining_over.map_or(Start::Converged, |over| Start::Joining(over.0)),
         runs_for,
         records: (written.records.count, written.records.bytes),
+        providers,
         packet_cost: written.packet_cost.map_or(Duration::ZERO, |cost| cost.0),
         courier: written.courier.unwrap_or(true),
         weather: check_network(written.network)?,
