@@ -14,7 +14,6 @@ use crate::id::MemberId;
 use crate::moment::Moment;
 use crate::packet::{Hello, Message, Rumour, Welcome, Writer};
 use crate::reject::Reject;
-use crate::rumour::Pick;
 use crate::timer::Timer;
 
 use super::admit::Via;
@@ -366,14 +365,7 @@ impl Protocol {
             return;
         }
         self.sign_anew(turn, |body| body.presence = Presence::Left);
-        let goodbye = Rumour::Alive(self.alive.bytes().to_vec()).encode();
-        for id in self.roster.choose(&mut self.rng, 2 * self.config.push_fanout, |_| true) {
-            let Some(to) = self.roster.get(&id).and_then(|member| self.address_of(&member.alive)) else { continue };
-            let mut packet = Writer::new(&Message::Gossip);
-            packet.push(&goodbye);
-            self.fill(&mut packet, Pick::Untold);
-            turn.send(to, packet.finish());
-        }
+        self.call_out(&[Rumour::Alive(self.alive.bytes().to_vec())], 2 * self.config.push_fanout, turn);
     }
 
     pub(super) fn advertise(&mut self, mut addresses: Vec<Address>, turn: &mut Turn<'_>) {

@@ -21,6 +21,9 @@ use super::{Protocol, Turn};
 /// pulled over a stream.
 const MAX_TOLD_BYTES: usize = MAX_BODY - 3 - 2 * RUMOUR_OVERHEAD - 16 - 200;
 
+/// To how many times the usual fan-out a holding is told at first.
+const HOLDING_FANOUT: usize = 3;
+
 impl Protocol {
     /// Offers `value` under `key` from now on, in place of what was there. Tells the mesh unless nothing changes.
     ///
@@ -79,9 +82,15 @@ impl Protocol {
         }
     }
 
+    /// Tells that all of a member's records up to `version` can be had here. To many at once: each hop of a pull takes
+    /// several round trips, so few hops are worth many requests to whoever holds it.
     pub(super) fn tell_holding(&mut self, member: MemberId, version: u64, turn: &mut Turn<'_>) {
+        let known = if member == self.me { Some(&self.alive) } else { self.roster.get(&member).map(|known| &known.alive) };
+        let Some(alive) = known else { return };
+        let alive = Rumour::Alive(alive.bytes().to_vec());
         let rumour = Rumour::Holding(Holding { member, version });
         self.tell(Subject::Holding(member), &rumour, turn);
+        self.call_out(&[alive, rumour], HOLDING_FANOUT * self.config.push_fanout, turn);
     }
 
     /// A record came as a rumour.

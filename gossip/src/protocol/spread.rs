@@ -94,6 +94,19 @@ impl Protocol {
         }
     }
 
+    /// Tells these rumours to `count` members at once, whatever else waits to be told.
+    pub(super) fn call_out(&mut self, rumours: &[Rumour], count: usize, turn: &mut Turn<'_>) {
+        let encoded: Vec<Vec<u8>> = rumours.iter().map(Rumour::encode).collect();
+        for id in self.roster.choose(&mut self.rng, count, |_| true) {
+            let Some(to) = self.roster.get(&id).and_then(|member| self.address_of(&member.alive)) else { continue };
+            let mut packet = Writer::new(&Message::Gossip);
+            for rumour in &encoded {
+                packet.push(rumour);
+            }
+            turn.send(to, packet.finish());
+        }
+    }
+
     /// A member that just answered sees another mesh than we do: if we have fresh news, that is probably why.
     pub(super) fn repeat_news(&mut self, to: MemberId, turn: &mut Turn<'_>) {
         let Some(to) = self.roster.get(&to).and_then(|member| self.address_of(&member.alive)) else { return };
