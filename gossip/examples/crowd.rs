@@ -24,14 +24,14 @@ struct Arguments {
     /// How many seconds to measure for, once all have converged.
     #[arg(long, default_value_t = 10)]
     seconds: u64,
-    /// How many records of 100 bytes each node offers.
-    #[arg(long, default_value_t = 10)]
+    /// How many records of 1,000 bytes each node offers.
+    #[arg(long, default_value_t = 1)]
     records: usize,
     /// How many threads the runtime has.
     #[arg(long, default_value_t = 2)]
     threads: usize,
     /// How long the nodes may take to converge.
-    #[arg(long, default_value_t = 120)]
+    #[arg(long, default_value_t = 300)]
     patience: u64,
 }
 
@@ -54,7 +54,7 @@ async fn crowd(arguments: &Arguments) -> anyhow::Result<()> {
             config.seeds.push(SeedSpec::from(node.local_addresses()[0]));
         }
         for record in 0..arguments.records {
-            node.set(format!("record-{record}").parse()?, format!("{number:0>100}")).await?;
+            node.set(format!("record-{record}").parse()?, format!("{number:0>1000}")).await?;
         }
         nodes.push(node);
     }

@@ -35,8 +35,8 @@ struct Arguments {
     /// What to offer, as `key=value`.
     #[arg(long, value_parser = offer)]
     set: Vec<(Key, String)>,
-    /// Where keys are kept; without one, and with `MESH_KEY`, the node is another one at every start.
-    #[arg(long, env = "MESH_STATE_DIR", required_unless_present = "key")]
+    /// Where keys are kept: by default `mesh-example` beside other temporary files, and nowhere when there is a `--key`.
+    #[arg(long, env = "MESH_STATE_DIR")]
     state_dir: Option<PathBuf>,
     /// The mesh key, in base64 or hex.
     #[arg(long, env = "MESH_KEY", hide_env_values = true)]
@@ -59,8 +59,9 @@ async fn main() -> anyhow::Result<()> {
     config.agent = arguments.name;
     config.listen = arguments.listen;
     config.seeds = arguments.seed;
-    config.state_dir = arguments.state_dir;
     config.keys = arguments.key.map(Keyring::new);
+    let default_dir = || config.keys.is_none().then(|| std::env::temp_dir().join("mesh-example"));
+    config.state_dir = arguments.state_dir.or_else(default_dir);
     let gossip = Gossip::spawn(config).await?;
     let mut events = gossip.events();
     let say = |what: serde_json::Value| if arguments.json { println!("{what}") } else { println!("{}", plain(&what)) };

@@ -29,6 +29,7 @@ impl Driver {
         }
         if self.draft.is_unmeasured() || now.since(self.measured) >= MEASURE_EVERY {
             self.measured = now;
+            self.gate.expect_all(&self.draft);
             let roster = self.life.protocol.roster();
             self.draft.measure(|id| roster.get(id)?.round_trip);
         }

@@ -254,9 +254,12 @@ impl Driver {
         match done {
             Done::Asked { ask, at, answer } => {
                 self.under_way.asks -= 1;
-                if answer.is_err() {
-                    self.counts.asks_failed += 1;
-                    self.findings.unreachable(at);
+                match answer {
+                    Ok(_) => self.findings.reached(),
+                    Err(_) => {
+                        self.counts.asks_failed += 1;
+                        self.findings.unreachable(at);
+                    }
                 }
                 self.handle(Input::Answered { ask, answer: answer.as_deref().map_err(|failed| *failed) });
             }

@@ -114,6 +114,11 @@ impl Findings {
         self.unreachable = Some(at);
     }
 
+    /// Somebody answered over QUIC.
+    pub(super) fn reached(&mut self) {
+        self.unreachable = None;
+    }
+
     /// The likeliest obstacle, as things stand.
     pub(super) fn obstacle(&self, mesh: &str) -> Obstacle {
         let advised = |wanted: fn(&Advice) -> bool| self.advice.iter().find(|(_, advice)| wanted(advice));

@@ -93,9 +93,10 @@ impl Gate {
         });
     }
 
-    /// Forgets who was expected, and expects the members of `draft`: for a core that starts anew.
-    pub(super) fn start_over(&mut self, draft: &Draft) {
-        self.unproved = draft.others().map(|member| member.id()).collect();
+    /// Looks at all live members anew: for a core that starts over, and because who is gone may have lived where somebody
+    /// else lives now.
+    pub(super) fn expect_all(&mut self, draft: &Draft) {
+        self.unproved = draft.others().filter(|member| member.is_live()).map(|member| member.id()).collect();
     }
 
     /// What was dropped unread, by reason.
