@@ -272,6 +272,11 @@ impl Ledger {
         self.beliefs[observer as usize][member as usize]
     }
 
+    /// Whether an observer takes a member for live.
+    pub fn sees(&self, observer: u32, member: u32) -> bool {
+        is_there(self.standing(observer, member))
+    }
+
     fn knows(&self, observer: u32, fact: Fact) -> bool {
         match fact {
             Fact::Gone { member } => observer == member || !is_there(self.standing(observer, member)),

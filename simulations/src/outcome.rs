@@ -29,6 +29,8 @@ pub struct Outcome {
     pub joins: Times,
     /// Changed records: until a member holds them.
     pub news: Times,
+    /// Healed cuts: for each member, until it sees everybody again whom it had lost.
+    pub reunions: Times,
     /// Providers that died: until a resolver stops giving them.
     pub providers: Times,
     /// How often a healthy member was taken for dead, counted for every observer.

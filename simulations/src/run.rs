@@ -88,6 +88,7 @@ struct Watched {
     joins: Vec<EventId>,
     news: Vec<EventId>,
     providers: Vec<EventId>,
+    reunions: Vec<EventId>,
 }
 
 struct Run<'a, B: Breed> {
@@ -206,6 +207,19 @@ impl<'a, B: Breed> Run<'a, B> {
         let gone = self.world.watch.expect(now, &[Fact::Gone { member: host }], observers.into_iter());
         self.watched.crashes.push(gone);
         self.expect_not_given(host);
+    }
+
+    /// A cut is gone: everybody is to see everybody again whom it has lost.
+    fn expect_reunion(&mut self) {
+        let now = self.world.now();
+        let up: Vec<u32> = self.everybody_up().collect();
+        for observer in &up {
+            let lost = up.iter().filter(|member| *member != observer && !self.world.watch.sees(*observer, **member));
+            let facts: Vec<_> = lost.map(|member| Fact::There { member: *member, life: 0 }).collect();
+            if !facts.is_empty() {
+                self.watched.reunions.push(self.world.watch.expect(now, &facts, std::iter::once(*observer)));
+            }
+        }
     }
 
     /// A provider is gone: nobody is to be given it any more.
@@ -349,6 +363,7 @@ impl<'a, B: Breed> Run<'a, B> {
             leaves: self.times(&self.watched.leaves),
             joins: self.times(&self.watched.joins),
             news: self.times(&self.watched.news),
+            reunions: self.times(&self.watched.reunions),
             providers: self.times(&self.watched.providers),
             false_deaths: ledger.false_deaths().len() as u64,
             longest_false_death_ms: millis(longest.max().unwrap_or_default()),

@@ -21,18 +21,15 @@ pub fn page(outcomes: &[Outcome], about: &[(String, String)], command: &str) -> 
         escape(&title),
         escape(&title),
         if failed == 0 { "good" } else { "bad" },
-        if failed == 0 {
-            format!("all {} runs hold", outcomes.len())
-        } else {
-            format!("{failed} of {} runs fail", outcomes.len())
-        },
+        if failed == 0 { verdict_of_all(outcomes.len()) } else { format!("{failed} of {} runs fail", outcomes.len()) },
     );
+    let about_of = about.len();
     for (name, about) in about {
         let runs: Vec<&Outcome> = outcomes.iter().filter(|outcome| outcome.scenario == *name).collect();
         if runs.is_empty() {
             continue;
         }
-        let _ = write!(html, "<section><h2>{}</h2><p class=\"about\">{}</p>", escape(name), escape(about));
+        let _ = write!(html, "<section>{}<p class=\"about\">{}</p>", heading(name, about_of), escape(about));
         figures(&mut html, &runs);
         verdicts(&mut html, &runs);
         html.push_str("<div class=\"plots\">");
@@ -45,6 +42,15 @@ pub fn page(outcomes: &[Outcome], about: &[(String, String)], command: &str) -> 
         escape(command)
     );
     html
+}
+
+fn verdict_of_all(runs: usize) -> String {
+    if runs == 1 { "everything expected holds".to_owned() } else { format!("all {runs} runs hold") }
+}
+
+/// The name of a scenario, where the page's title does not say it already.
+fn heading(name: &str, scenarios: usize) -> String {
+    if scenarios == 1 { String::new() } else { format!("<h2>{}</h2>", escape(name)) }
 }
 
 /// The handful of numbers one looks for first.
@@ -102,6 +108,7 @@ const KINDS: &[(&str, Pick)] = &[
     ("goodbye known to all", |run| &run.leaves),
     ("join known to all", |run| &run.joins),
     ("news known to all", |run| &run.news),
+    ("cut healed, all seen again", |run| &run.reunions),
     ("dead provider gone", |run| &run.providers),
 ];
 

@@ -72,7 +72,9 @@ impl Plot {
         let (x_step, y_step) = (nice_step(x_most, 7.0), nice_step(y_most, 5.0));
         let y_top = if y_most <= 1.0 { 1.0 } else { (y_most / y_step).ceil() * y_step };
         let x = Scale { from: 0.0, to: x_most.max(1e-9), low: LEFT, high: WIDTH - RIGHT };
-        let y = Scale { from: 0.0, to: y_top.max(1e-9), low: HEIGHT - BOTTOM, high: TOP };
+        // Room for the marks' labels above whatever is drawn.
+        let room = room_of(&self.marks);
+        let y = Scale { from: 0.0, to: y_top.max(1e-9) * room, low: HEIGHT - BOTTOM, high: TOP };
         let mut svg =
             format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">", escape(&self.y_label));
         self.draw_axes(&mut svg, &x, &y, x_step, y_step);
@@ -94,7 +96,7 @@ impl Plot {
 
     fn draw_axes(&self, svg: &mut String, x: &Scale, y: &Scale, x_step: f64, y_step: f64) {
         let mut value = 0.0;
-        while value <= y.to * 1.0001 {
+        while value <= y.to / room_of(&self.marks) * 1.0001 {
             let at = y.at(value);
             let _ = write!(
                 svg,
@@ -169,6 +171,11 @@ impl Plot {
             .collect();
         if shown.is_empty() { String::new() } else { format!("<div class=\"legend\">{}</div>", shown.concat()) }
     }
+}
+
+/// How much higher than its data a plot is.
+fn room_of(marks: &[Mark]) -> f64 {
+    if marks.is_empty() { 1.0 } else { 1.12 }
 }
 
 fn path(line: &Line, x: &Scale, y: &Scale) -> String {

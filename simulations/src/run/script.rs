@@ -114,6 +114,7 @@ impl<B: Breed> Run<'_, B> {
                 for (_, who) in self.divided.clone() {
                     self.reunite(at, &who);
                 }
+                self.expect_reunion();
             }
             Fault::Crash(group) => self.for_each(&group, Self::crash),
             Fault::Restart(group, key) => self.for_each(&group, |run, host| run.restart(host, key)),
