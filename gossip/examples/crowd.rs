@@ -12,9 +12,16 @@ use mesh_gossip::keyring::Keyring;
 use mesh_gossip::seeds::SeedSpec;
 use mesh_gossip::{Gossip, GossipConfig};
 use serde_json::json;
+use tokio::task::JoinSet;
 
 /// How many clock ticks the kernel counts a second of CPU time in (`USER_HZ`, fixed on Linux).
 const TICKS_PER_SECOND: f64 = 100.0;
+
+/// How many of the nodes all others are told of.
+const SEEDS: usize = 3;
+
+/// How many nodes start at once.
+const AT_ONCE: usize = 50;
 
 #[derive(Parser)]
 struct Arguments {
@@ -48,15 +55,20 @@ async fn crowd(arguments: &Arguments) -> anyhow::Result<()> {
     config.listen = vec!["127.0.0.1:0".parse()?];
     let started = Instant::now();
     let mut nodes = Vec::with_capacity(arguments.members);
-    for number in 0..arguments.members {
-        let node = Gossip::spawn(config.clone()).await?;
-        if number < 3 {
-            config.seeds.push(SeedSpec::from(node.local_addresses()[0]));
+    while nodes.len() < arguments.members {
+        // The first few one after the other, for all others to know.
+        let at_once = if nodes.len() < SEEDS { 1 } else { AT_ONCE.min(arguments.members - nodes.len()) };
+        let mut beginning = JoinSet::new();
+        for number in nodes.len()..nodes.len() + at_once {
+            beginning.spawn(begin(config.clone(), number, arguments.records));
         }
-        for record in 0..arguments.records {
-            node.set(format!("record-{record}").parse()?, format!("{number:0>1000}")).await?;
+        while let Some(node) = beginning.join_next().await {
+            let node = node??;
+            if nodes.len() < SEEDS {
+                config.seeds.push(SeedSpec::from(node.local_addresses()[0]));
+            }
+            nodes.push(node);
         }
-        nodes.push(node);
     }
     let spawned_s = started.elapsed().as_secs_f64();
     let deadline = tokio::time::Instant::from_std(started + Duration::from_secs(arguments.patience));
@@ -99,6 +111,14 @@ async fn crowd(arguments: &Arguments) -> anyhow::Result<()> {
         })
     );
     Ok(())
+}
+
+async fn begin(config: GossipConfig, number: usize, records: usize) -> anyhow::Result<Gossip> {
+    let node = Gossip::spawn(config).await?;
+    for record in 0..records {
+        node.set(format!("record-{record}").parse()?, format!("{number:0>1000}")).await?;
+    }
+    Ok(node)
 }
 
 /// What all nodes together sent and did.
