@@ -19,6 +19,9 @@ demo: setup      ## a simulated mesh is cut in two and heals; prints where its r
 test: setup      ## every test there is
 	cargo test --workspace --locked
 
+bench-gossip: setup  ## the numbers of the gossip layer beside its peers; within an hour on two cores
+	@$(SIM) bench --out target/bench/gossip.json
+
 lint: setup      ## format, clippy, documentation, licences, advisories
 	@.ci/lint
 
