@@ -36,7 +36,9 @@ impl Protocol {
         // The blob is there before its record is, so that nothing has changed when there is no room for it.
         self.name_blob(&value, NamedBy::Us);
         let kept = match &value {
-            Value::Blob { hash, .. } => self.blobs.insert(*hash, bytes).map_err(|_| SetError::TooManyBytes(BLOBS_BYTES)),
+            Value::Blob { hash, .. } => {
+                self.blobs.insert(*hash, bytes).map_err(|_| SetError::TooManyBytes(BLOBS_BYTES))
+            }
             Value::Inline(_) | Value::Removed => Ok(()),
         };
         let set = kept.and_then(|()| self.own.set(key, value.clone(), &*self.signer));
@@ -85,7 +87,8 @@ impl Protocol {
     /// Tells that all of a member's records up to `version` can be had here. To many at once: each hop of a pull takes
     /// several round trips, so few hops are worth many requests to whoever holds it.
     pub(super) fn tell_holding(&mut self, member: MemberId, version: u64, turn: &mut Turn<'_>) {
-        let known = if member == self.me { Some(&self.alive) } else { self.roster.get(&member).map(|known| &known.alive) };
+        let known =
+            if member == self.me { Some(&self.alive) } else { self.roster.get(&member).map(|known| &known.alive) };
         let Some(alive) = known else { return };
         let alive = Rumour::Alive(alive.bytes().to_vec());
         let rumour = Rumour::Holding(Holding { member, version });
