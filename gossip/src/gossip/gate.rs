@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use super::view::Draft;
-use crate::alive::Alive;
+use crate::alive::{Address, Alive};
 use crate::id::MemberId;
 use crate::identity;
 use crate::moment::Moment;
@@ -29,6 +29,9 @@ pub(super) struct Gate {
     refused: BTreeMap<&'static str, u64>,
     /// Members that have not answered yet, and so have no allowance of their own.
     unproved: BTreeSet<MemberId>,
+    /// Addresses that have one, with the members it was given for: whoever claims to live there too and is found out
+    /// does not take it away from them.
+    homes: BTreeSet<(SocketAddr, MemberId)>,
 }
 
 impl Gate {
@@ -39,6 +42,7 @@ impl Gate {
             refuser: Refuser::new(seed()),
             refused: BTreeMap::new(),
             unproved: BTreeSet::new(),
+            homes: BTreeSet::new(),
         }
     }
 
@@ -74,20 +78,30 @@ impl Gate {
         self.unproved.insert(alive.id());
     }
 
-    /// No member lives there any more.
+    /// This member does not live there any more.
     pub(super) fn forget(&mut self, alive: &Alive) {
         self.unproved.remove(&alive.id());
-        alive.body().addresses.iter().for_each(|address| self.limit.forget(address.gossip()));
+        for address in alive.body().addresses.iter().map(Address::gossip) {
+            let (first, last) = (MemberId::from_bytes([0; 16]), MemberId::from_bytes([0xff; 16]));
+            if self.homes.remove(&(address, alive.id()))
+                && self.homes.range((address, first)..=(address, last)).count() == 0
+            {
+                self.limit.forget(address);
+            }
+        }
     }
 
     /// Gives those who answered meanwhile an allowance of their own.
     pub(super) fn prove(&mut self, roster: &Roster) {
-        let Self { limit, unproved, .. } = self;
+        let Self { limit, unproved, homes, .. } = self;
         unproved.retain(|id| {
             let Some(member) = roster.get(id) else { return false };
             let answered = member.proof == Proof::Answered;
             if answered {
-                member.alive.body().addresses.iter().for_each(|address| limit.know(address.gossip()));
+                for address in member.alive.body().addresses.iter().map(Address::gossip) {
+                    homes.insert((address, *id));
+                    limit.know(address);
+                }
             }
             !answered
         });
