@@ -227,7 +227,10 @@ impl Protocol {
             self.seeking.own.insert(to);
             return;
         }
-        turn.notice(Notice::Observed { address: welcome.observed, by: id });
+        // Only where the user sent us: anybody can ping us from an address and be greeted there.
+        if self.seeking.seeds.iter().flatten().any(|seed| *seed == to) {
+            turn.notice(Notice::Observed { address: welcome.observed, by: id });
+        }
         let stranger = self.roster.get(&id).is_none();
         self.admit(&alive, id, Via::Welcome, turn);
         if self.roster.get(&id).is_some_and(|member| member.standing() == Standing::Dead) {
