@@ -17,8 +17,10 @@ use mesh_gossip::seeds::SeedSpec;
 /// The name of the mesh under attack.
 pub(crate) const MESH: &str = "besieged";
 
-/// Within this time members that never answer are gone from every view once nobody speaks of them any more.
-pub(crate) const DETECTION: Duration = Duration::from_secs(5);
+/// Within this time members that never answer are gone from every view once their inventor is silent. To find one out
+/// takes five tries of 100 ms, up to nine times as long for a node that is accused all the time and so doubts itself;
+/// and some nodes hear of it only from others that are about to find out.
+pub(crate) const DETECTION: Duration = Duration::from_secs(30);
 
 /// How long anything may take that has to happen in the middle of a flood, on a machine with much else to do.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -154,7 +156,10 @@ impl Mesh {
             let mut views = node.watch();
             most = most.max(invented(&views.borrow()));
             let gone = tokio::time::timeout(DETECTION, views.wait_for(|view| invented(view) == 0)).await;
-            assert!(gone.is_ok(), "{} invented members are believed in", invented(&node.view()));
+            let view = node.view();
+            let left = view.members().filter(|one| !real.contains(&one.id()) && one.id() != rogue);
+            let left: Vec<_> = left.map(|one| (one.standing(), one.alive().body().addresses.clone())).collect();
+            assert!(matches!(gone, Ok(Ok(_))), "{} believes in {left:?}", node.me());
         }
         println!("at the end of the flood a view held {most} invented members");
     }
