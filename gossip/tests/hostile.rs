@@ -2,6 +2,7 @@
 //!
 //! `HOSTILE_DATAGRAMS` (default 6,000,000, of which a sixth are the rogue's) says how many, `HOSTILE_SEED` repeats a run.
 #![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "real nodes, real sockets, real time")]
 
 #[path = "hostile/flood.rs"]
 mod flood;
