@@ -42,6 +42,9 @@ const CLASSES: usize = 4;
 /// The most rumours of one class that wait. When full, the one told most often makes room.
 const CLASS_MAX: usize = 4_096;
 
+/// How many rumours of a class count when the backlog is estimated: beyond them pushing is at its most anyway.
+const BACKLOG_LOOK: usize = 1_024;
+
 /// The most records told at a time.
 const RECORDS_TOLD_MAX: usize = 256;
 
@@ -125,7 +128,7 @@ impl Rumours {
                 .queue
                 .iter()
                 .take_while(|((told, _), _)| *told < limit)
-                .take(64)
+                .take(BACKLOG_LOOK)
                 .map(|(_, subject)| class.entries.get(subject).map_or(0, |entry| entry.encoded.len() + RUMOUR_OVERHEAD))
                 .sum::<usize>()
         };

@@ -131,10 +131,11 @@ impl Protocol {
     }
 
     /// How long this suspicion lasts with the confirmations it has. Who has no failed probe of its own leaves the verdict
-    /// to those who have, and looks itself only when that is long overdue.
+    /// to those who have, and looks itself when that is overdue: a verdict is there after a third of the longest suspicion
+    /// or so, unless its rumour missed us.
     fn suspicion_lasts(&self, suspicion: &Suspicion) -> Duration {
         match (suspicion.evidence, self.config.doctrine) {
-            (Evidence::Hearsay, Doctrine::Careful) => self.config.suspicion(self.members(), 0).mul_f64(1.5),
+            (Evidence::Hearsay, Doctrine::Careful) => self.config.suspicion(self.members(), 0).mul_f64(0.6),
             _ => self.config.suspicion(self.members(), suspicion.confirmations()),
         }
     }
