@@ -13,6 +13,7 @@ use mesh_gossip::seeds::SeedSpec;
 use mesh_gossip::{Gossip, GossipConfig};
 use serde_json::json;
 use tokio::task::JoinSet;
+use tracing_subscriber::EnvFilter;
 
 /// How many clock ticks the kernel counts a second of CPU time in (`USER_HZ`, fixed on Linux).
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -31,9 +32,12 @@ struct Arguments {
     /// How many seconds to measure for, once all have converged.
     #[arg(long, default_value_t = 10)]
     seconds: u64,
-    /// How many records of 1,000 bytes each node offers.
+    /// How many records each node offers.
     #[arg(long, default_value_t = 1)]
     records: usize,
+    /// How many bytes each record has. Some 900 fit a datagram; what is larger is fetched by everybody over QUIC.
+    #[arg(long, default_value_t = 100)]
+    bytes: usize,
     /// How many threads the runtime has.
     #[arg(long, default_value_t = 2)]
     threads: usize,
@@ -43,7 +47,10 @@ struct Arguments {
 }
 
 fn main() -> anyhow::Result<()> {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter("error").init();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error")))
+        .init();
     let arguments = Arguments::parse();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.worker_threads(arguments.threads).enable_all().build()?.block_on(crowd(&arguments))
@@ -53,6 +60,8 @@ async fn crowd(arguments: &Arguments) -> anyhow::Result<()> {
     let mut config = GossipConfig::new("crowd");
     config.keys = Some(Keyring::new(mesh_key::generate()));
     config.listen = vec!["127.0.0.1:0".parse()?];
+    // All newcomers have one address here.
+    config.quic.max_unproved_per_source = config.quic.max_unproved;
     let started = Instant::now();
     let mut nodes = Vec::with_capacity(arguments.members);
     while nodes.len() < arguments.members {
@@ -60,7 +69,7 @@ async fn crowd(arguments: &Arguments) -> anyhow::Result<()> {
         let at_once = if nodes.len() < SEEDS { 1 } else { AT_ONCE.min(arguments.members - nodes.len()) };
         let mut beginning = JoinSet::new();
         for number in nodes.len()..nodes.len() + at_once {
-            beginning.spawn(begin(config.clone(), number, arguments.records));
+            beginning.spawn(begin(config.clone(), number, (arguments.records, arguments.bytes)));
         }
         while let Some(node) = beginning.join_next().await {
             let node = node??;
@@ -85,6 +94,7 @@ async fn crowd(arguments: &Arguments) -> anyhow::Result<()> {
         }
     }
     let converged_s = started.elapsed().as_secs_f64();
+    let joining = totals(&nodes).await?;
     // What joining started is over when views agree; a moment later is the steady state.
     tokio::time::sleep(Duration::from_secs(10)).await;
     let (before, cpu, clock) = (totals(&nodes).await?, cpu_seconds()?, Instant::now());
@@ -98,6 +108,13 @@ async fn crowd(arguments: &Arguments) -> anyhow::Result<()> {
             "records": arguments.records,
             "spawned_s": spawned_s,
             "converged_s": converged_s,
+            "joining": {
+                "asks": joining.counts.asks,
+                "asks_failed": joining.counts.asks_failed,
+                "connections": joining.connections,
+                "datagrams": joining.datagrams,
+                "ships": joining.counts.ships,
+            },
             "cpu_cores": cpu / seconds,
             "rss_mb": resident_mb()?,
             "datagrams_per_s": a_second(after.datagrams, before.datagrams),
@@ -113,10 +130,10 @@ async fn crowd(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn begin(config: GossipConfig, number: usize, records: usize) -> anyhow::Result<Gossip> {
+async fn begin(config: GossipConfig, number: usize, (records, bytes): (usize, usize)) -> anyhow::Result<Gossip> {
     let node = Gossip::spawn(config).await?;
     for record in 0..records {
-        node.set(format!("record-{record}").parse()?, format!("{number:0>1000}")).await?;
+        node.set(format!("record-{record}").parse()?, format!("{number:0>bytes$}")).await?;
     }
     Ok(node)
 }
@@ -127,6 +144,7 @@ struct Totals {
     datagrams: u64,
     bytes: u64,
     quic_bytes: u64,
+    connections: u64,
     counts: Counts,
 }
 
@@ -137,6 +155,9 @@ async fn totals(nodes: &[Gossip]) -> anyhow::Result<Totals> {
         totals.datagrams += metrics.datagrams.sent;
         totals.bytes += metrics.datagrams.sent_bytes;
         totals.quic_bytes += metrics.quic.sent_bytes;
+        totals.connections += metrics.quic.dialled;
+        totals.counts.asks_failed += metrics.counts.asks_failed;
+        totals.counts.ships += metrics.counts.ships;
         totals.counts.wakeups += metrics.counts.wakeups;
         totals.counts.views += metrics.counts.views;
         totals.counts.asks += metrics.counts.asks;

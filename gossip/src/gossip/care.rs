@@ -14,8 +14,10 @@ use crate::snapshot::{MAX_MEMBERS, Snapshot};
 /// How often a member list that changed is written to disk.
 const SAVE_EVERY: Duration = Duration::from_secs(60);
 
-/// How often round trips are read for the view.
+/// How often round trips are read for the view, and who has answered for the allowances; and how often while some have
+/// not been measured at all.
 const MEASURE_EVERY: Duration = Duration::from_secs(10);
+const MEASURE_SOON: Duration = Duration::from_secs(3);
 
 /// The name of the snapshot beside the member's key.
 const SNAPSHOT: &str = "members";
@@ -23,14 +25,14 @@ const SNAPSHOT: &str = "members";
 impl Driver {
     pub(super) fn look_after(&mut self) {
         let now = self.now();
-        self.gate.prove(self.life.protocol.roster());
         if self.under_way.looks == 0 {
             self.look_for_seeds();
         }
-        if self.draft.is_unmeasured() || now.since(self.measured) >= MEASURE_EVERY {
+        let period = if self.draft.is_unmeasured() { MEASURE_SOON } else { MEASURE_EVERY };
+        if now.since(self.measured) >= period {
             self.measured = now;
-            self.gate.expect_all(&self.draft);
             let roster = self.life.protocol.roster();
+            self.gate.know(roster);
             self.draft.measure(|id| roster.get(id)?.round_trip);
         }
         if now.since(self.saved) >= SAVE_EVERY {

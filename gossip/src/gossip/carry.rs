@@ -65,7 +65,10 @@ impl Driver {
         let quic = self.life.quic_for(at).filter(|_| free);
         self.tasks.spawn(async move {
             let answer = match quic {
-                Some(quic) => quic.ask(member, at, request.into(), limit, within).await.map_err(failed),
+                Some(quic) => quic.ask(member, at, request.into(), limit, within).await.map_err(|error| {
+                    tracing::debug!(%member, %at, %error, "a question has no answer");
+                    failed(error)
+                }),
                 None => Err(AskFailed::Unreachable),
             };
             Done::Asked { ask, at, answer }

@@ -70,7 +70,6 @@ impl Driver {
         self.timers.clear();
         self.effects = crate::effects::Effects::default();
         self.draft = Draft::new(self.life.protocol.alive());
-        self.gate.expect_all(&self.draft);
         self.shared.quic.store(Arc::new(self.life.quic.clone()));
         for (kind, streams) in self.kinds.clone() {
             if let Err(error) = self.take_streams(kind, &streams) {

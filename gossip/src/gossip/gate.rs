@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use super::view::Draft;
 use crate::alive::{Address, Alive};
 use crate::id::MemberId;
 use crate::identity;
 use crate::moment::Moment;
-use crate::roster::{Proof, Roster};
+use crate::roster::{Member, Proof, Roster};
 use crate::seal::{Advice, Opened, Opener, REFUSAL_BYTES, RateLimit, RateLimits, Refusal, Refuser, Sealer};
 
 /// What to do about a datagram.
@@ -27,10 +26,8 @@ pub(super) struct Gate {
     limit: RateLimit,
     refuser: Refuser,
     refused: BTreeMap<&'static str, u64>,
-    /// Members that have not answered yet, and so have no allowance of their own.
-    unproved: BTreeSet<MemberId>,
-    /// Addresses that have one, with the members it was given for: whoever claims to live there too and is found out
-    /// does not take it away from them.
+    /// Addresses that have an allowance, with the members it was given for: whoever claims to live there too and is
+    /// found out does not take it away from them.
     homes: BTreeSet<(SocketAddr, MemberId)>,
 }
 
@@ -41,7 +38,6 @@ impl Gate {
             limit: RateLimit::new(limits, seed()),
             refuser: Refuser::new(seed()),
             refused: BTreeMap::new(),
-            unproved: BTreeSet::new(),
             homes: BTreeSet::new(),
         }
     }
@@ -73,14 +69,8 @@ impl Gate {
         }
     }
 
-    /// A member lives at the addresses of `alive`, or so it says.
-    pub(super) fn expect(&mut self, alive: &Alive) {
-        self.unproved.insert(alive.id());
-    }
-
     /// This member does not live there any more.
     pub(super) fn forget(&mut self, alive: &Alive) {
-        self.unproved.remove(&alive.id());
         for address in alive.body().addresses.iter().map(Address::gossip) {
             let (first, last) = (MemberId::from_bytes([0; 16]), MemberId::from_bytes([0xff; 16]));
             if self.homes.remove(&(address, alive.id()))
@@ -91,26 +81,16 @@ impl Gate {
         }
     }
 
-    /// Gives those who answered meanwhile an allowance of their own.
-    pub(super) fn prove(&mut self, roster: &Roster) {
-        let Self { limit, unproved, homes, .. } = self;
-        unproved.retain(|id| {
-            let Some(member) = roster.get(id) else { return false };
-            let answered = member.proof == Proof::Answered;
-            if answered {
-                for address in member.alive.body().addresses.iter().map(Address::gossip) {
-                    homes.insert((address, *id));
-                    limit.know(address);
+    /// Gives live members that have answered an allowance of their own. To be called now and then.
+    pub(super) fn know(&mut self, roster: &Roster) {
+        let answered = |member: &&Member| member.is_live() && member.proof == Proof::Answered;
+        for member in roster.iter().map(|(_, member)| member).filter(answered) {
+            for address in member.alive.body().addresses.iter().map(Address::gossip) {
+                if self.homes.insert((address, member.alive.id())) {
+                    self.limit.know(address);
                 }
             }
-            !answered
-        });
-    }
-
-    /// Looks at all live members anew: for a core that starts over, and because who is gone may have lived where somebody
-    /// else lives now.
-    pub(super) fn expect_all(&mut self, draft: &Draft) {
-        self.unproved = draft.others().filter(|member| member.is_live()).map(|member| member.id()).collect();
+        }
     }
 
     /// What was dropped unread, by reason.

@@ -81,7 +81,6 @@ impl Driver {
             self.nobody_at(alive);
             self.life.quic.iter().for_each(|quic| quic.disconnect(&id, Close::Silent));
         } else if moved || before.is_none_or(|before| matches!(before, Standing::Dead | Standing::Left)) {
-            self.gate.expect(alive);
             alive.body().addresses.iter().for_each(|address| self.trust.know(address.quic()));
         }
         self.draft.put(alive, standing);
