@@ -35,6 +35,8 @@ const LEFT_KEPT_FOR: Duration = Duration::from_secs(3600);
 pub(super) enum Via {
     /// As a rumour: it is news to others too.
     Rumour,
+    /// In the member's own hello, from an address that it advertises.
+    Hello,
     /// In a bulk answer or through the courier: others most likely know it.
     Bulk,
     /// In the answer to our hello. It carries our nonce, but a record that anybody may have at hand: worth a question at
@@ -79,7 +81,8 @@ impl Protocol {
             Some(Ordering::Greater) => self.renew(alive, via, turn),
             Some(Ordering::Less | Ordering::Equal) => return,
         }
-        let urgency = if via == Via::Rumour { Urgency::MayComeByItself } else { Urgency::Now };
+        let told = matches!(via, Via::Rumour | Via::Hello);
+        let urgency = if told { Urgency::MayComeByItself } else { Urgency::Now };
         self.compare_records(id, teller, urgency, turn);
     }
 
@@ -90,12 +93,11 @@ impl Protocol {
             return;
         }
         let is_full = self.roster.len() >= self.config.members_max;
-        if !self.can_inquire(Purpose::Newcomer) || (is_full && !self.make_room(turn)) {
+        if !self.can_check_newcomer(via) || (is_full && !self.make_room(turn)) {
             return turn.reject(Reject::RosterFull);
         }
         self.roster.insert(id, Member::new(alive.clone(), turn.now), &mut self.rng);
         turn.notice(Notice::Member { alive: alive.clone(), standing: Standing::Alive });
-        turn.courier(ForCourier::Put(alive.clone()));
         self.pass_on(alive, via, turn);
         let share = if via == Via::Welcome { 0.0 } else { self.rng.random_range(0.0..1.0) };
         let start = turn.now.after(self.newcomer_spread().mul_f64(share));
@@ -133,10 +135,17 @@ impl Protocol {
         }
         self.drop_void_records(id, turn);
         self.notice_standing(id, turn);
-        turn.courier(ForCourier::Put(alive.clone()));
+        self.hand_to_courier(id, turn);
         self.pass_on(alive, via, turn);
         if before == Standing::Dead && !left && !restarted {
             self.reunited(id, turn);
+        }
+    }
+
+    /// The courier carries members that answered us: what was invented does not travel with it.
+    pub(super) fn hand_to_courier(&self, id: MemberId, turn: &mut Turn<'_>) {
+        if let Some(member) = self.roster.get(&id).filter(|member| member.proof == Proof::Answered) {
+            turn.courier(ForCourier::Put(member.alive.clone()));
         }
     }
 

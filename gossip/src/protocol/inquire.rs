@@ -16,6 +16,7 @@ use crate::reject::Reject;
 use crate::rumour::Pick;
 use crate::timer::Timer;
 
+use super::admit::Via;
 use super::{Protocol, Turn};
 
 /// The most questions relayed at once; one more is refused, and the asker finds no nack.
@@ -26,6 +27,9 @@ const INQUIRIES_MAX: usize = 4_096;
 
 /// How many of them may be about newcomers or the dead, so that invented ones cannot stop the probing of members.
 const IDLE_INQUIRIES_MAX: usize = INQUIRIES_MAX / 2;
+
+/// How many more newcomers are checked when they said hello themselves, from an address of theirs.
+const HELLO_INQUIRIES: usize = INQUIRIES_MAX / 4;
 
 /// The least time between two corrections: an unproven address is not to be showered.
 const CORRECTION_PAUSE: Duration = Duration::from_millis(100);
@@ -81,10 +85,16 @@ impl Protocol {
         Some(nonce)
     }
 
-    pub(super) fn can_inquire(&self, purpose: Purpose) -> bool {
+    /// Whether a newcomer can be checked; one that came in person finds room that no rumours of others take up.
+    pub(super) fn can_check_newcomer(&self, via: Via) -> bool {
+        let bound = if via == Via::Hello { IDLE_INQUIRIES_MAX + HELLO_INQUIRIES } else { IDLE_INQUIRIES_MAX };
+        self.inquiries.len() < bound
+    }
+
+    fn can_inquire(&self, purpose: Purpose) -> bool {
         let bound = match purpose {
-            Purpose::Newcomer | Purpose::Reunion => IDLE_INQUIRIES_MAX,
-            Purpose::Round | Purpose::Confirm | Purpose::Hearsay => INQUIRIES_MAX,
+            Purpose::Reunion => IDLE_INQUIRIES_MAX,
+            Purpose::Newcomer | Purpose::Round | Purpose::Confirm | Purpose::Hearsay => INQUIRIES_MAX,
         };
         self.inquiries.len() < bound
     }
@@ -100,7 +110,8 @@ impl Protocol {
         if turn.now < inquiry.due {
             return;
         }
-        if self.notice_own_stall(inquiry.due, turn) {
+        let is_newcomers = inquiry.purpose == Purpose::Newcomer;
+        if !is_newcomers && self.notice_own_stall(inquiry.due, turn) {
             return;
         }
         if self.is_moot(nonce) {
@@ -115,7 +126,8 @@ impl Protocol {
             inquiry.sent = turn.now;
         }
         inquiry.stage += 1;
-        inquiry.due = turn.now.after(self.awareness.stretch(self.config.probe_timeout));
+        let timeout = self.config.probe_timeout;
+        inquiry.due = turn.now.after(if is_newcomers { timeout } else { self.awareness.stretch(timeout) });
         turn.wake(inquiry.due, Timer::Inquiry(nonce));
         let member = inquiry.member;
         if plan != Stage::Indirect {
@@ -323,7 +335,10 @@ impl Protocol {
         }
         let timeouts = late.as_micros() / self.config.probe_timeout.as_micros().max(1);
         self.awareness.worsen(usize::try_from(timeouts).unwrap_or(usize::MAX).min(3));
-        for (nonce, inquiry) in &mut self.inquiries {
+        // Newcomers are not spared: thousands of invented ones would hold out for as long as they keep us busy, and a real
+        // one that is wronged comes back by itself.
+        let spared = self.inquiries.iter_mut().filter(|(_, inquiry)| inquiry.purpose != Purpose::Newcomer);
+        for (nonce, inquiry) in spared {
             inquiry.restart(turn.now);
             turn.wake(turn.now, Timer::Inquiry(*nonce));
         }

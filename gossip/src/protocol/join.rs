@@ -208,7 +208,8 @@ impl Protocol {
         turn.send(from, Writer::new(&Message::Welcome(welcome)).finish());
         let stranger = self.roster.get(&id).is_none();
         self.forgotten.remove(&id);
-        self.admit(&Arc::new(alive), id, Via::Rumour, turn);
+        let in_person = alive.body().addresses.iter().any(|address| address.gossip() == from);
+        self.admit(&Arc::new(alive), id, if in_person { Via::Hello } else { Via::Rumour }, turn);
         if stranger && hello.members > 1 {
             // An island of its own comes with it.
             self.pull_members(id, turn);

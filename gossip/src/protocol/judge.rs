@@ -32,16 +32,19 @@ impl Protocol {
             self.close_inquiry(accused);
         }
         let before = self.roster.update(&id, |member| {
-            member.proof = Proof::Answered;
-            let before = member.standing();
-            if matches!(before, Standing::Suspect | Standing::Dead) {
+            let first = std::mem::replace(&mut member.proof, Proof::Answered) == Proof::None;
+            let before = (member.standing(), first);
+            if matches!(before.0, Standing::Suspect | Standing::Dead) {
                 member.state = State::Alive;
             }
             before
         });
+        if before.is_some_and(|(_, first)| first) {
+            self.hand_to_courier(id, turn);
+        }
         // Whatever we passed on against it, we now know better.
         self.rumours.forget(&Subject::Accused(id));
-        match before {
+        match before.map(|(standing, _)| standing) {
             Some(Standing::Suspect) => {
                 self.drop_verdicts(id);
                 self.notice_standing(id, turn);
@@ -192,6 +195,9 @@ impl Protocol {
     }
 
     pub(super) fn believe_dead(&mut self, id: MemberId, turn: &mut Turn<'_>) {
+        if self.roster.get(&id).is_some_and(|member| member.proof == Proof::None) {
+            return self.disbelieve_newcomer(id, turn);
+        }
         let died = self.roster.update(&id, |member| {
             let live = member.is_live();
             if live {

@@ -14,7 +14,7 @@ use crate::pull::page::{self, Offer};
 use crate::pull::{PlannedAsk, PlannedQuestion, PlannedWant, Ticket, Urgency};
 use crate::record::Value;
 use crate::reject::Reject;
-use crate::roster::Member;
+use crate::roster::{Member, Proof};
 use crate::timer::Timer;
 
 use super::admit::Via;
@@ -263,7 +263,9 @@ impl Protocol {
     }
 
     fn tell_members(&self, after: Option<MemberId>) -> Answer {
-        let others = self.roster.iter().filter(|(_, member)| member.is_live()).map(|(id, member)| {
+        // Only whom we met: an invented member is not to travel by our word.
+        let met = |member: &Member| member.is_live() && member.proof == Proof::Answered;
+        let others = self.roster.iter().filter(|(_, member)| met(member)).map(|(id, member)| {
             let repute = if member.standing() == Standing::Suspect { Repute::Suspect } else { Repute::Alive };
             (*id, &**member.alive.bytes(), repute)
         });
