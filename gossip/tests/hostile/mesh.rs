@@ -21,7 +21,7 @@ pub(crate) const MESH: &str = "besieged";
 /// takes five tries of 100 ms. That grows ninefold for a node that is accused all the time and so doubts itself, begins
 /// anew whenever the machine makes a node late, and some nodes hear of an invented member only from others that are
 /// about to find out: with ten threads waiting for each of two cores it took 38 s.
-pub(crate) const DETECTION: Duration = Duration::from_secs(60);
+pub(crate) const DETECTION: Duration = Duration::from_secs(10);
 
 /// How long anything may take that has to happen in the middle of a flood, on a machine with much else to do.
 const PATIENCE: Duration = Duration::from_secs(20);
