@@ -190,6 +190,8 @@ impl Gossip {
             rejects: BTreeMap::new(),
             kinds: BTreeMap::new(),
             observed: BTreeMap::new(),
+            rotations: 0,
+            stored_rotation: Arc::default(),
             unsaved: true,
             saved: Moment::ZERO,
             measured: Moment::ZERO,

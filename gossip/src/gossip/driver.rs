@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -69,6 +69,9 @@ pub(super) struct Driver {
     pub(super) kinds: BTreeMap<u8, mpsc::Sender<MemberStream>>,
     /// Members that saw us under another address than the one we told, and which.
     pub(super) observed: BTreeMap<MemberId, SocketAddr>,
+    /// How often the keys changed, and the last change whose keys went to disk.
+    pub(super) rotations: u64,
+    pub(super) stored_rotation: Arc<Mutex<u64>>,
     /// The member list or the orders are not on disk as they are.
     pub(super) unsaved: bool,
     pub(super) saved: Moment,

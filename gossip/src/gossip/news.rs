@@ -110,8 +110,12 @@ impl Driver {
     /// Somebody sees us at `address`. Two who agree are believed, when nobody told us better; only the address is, since
     /// nobody has seen our QUIC port.
     fn observed(&mut self, address: SocketAddr, by: MemberId) {
-        if !self.config.advertise.is_empty() || self.observed.len() >= OBSERVERS_MAX {
+        if !self.config.advertise.is_empty() {
             return;
+        }
+        if self.observed.len() >= OBSERVERS_MAX {
+            // Those who do not agree with each other are no more use than nobody.
+            self.observed.clear();
         }
         self.observed.insert(by, address);
         let ours = &self.life.protocol.alive().body().addresses;
@@ -167,7 +171,15 @@ impl Driver {
     /// The next start, of any node on this machine, is to know the keys of today.
     fn store_keys(&mut self) {
         let (Some(state_dir), keys) = (self.config.state_dir.clone(), self.keys.clone()) else { return };
+        self.rotations += 1;
+        let (rotation, stored) = (self.rotations, self.stored_rotation.clone());
         self.tasks.spawn_blocking(move || {
+            // Writes may overtake each other; an older ring never replaces a newer one.
+            let mut stored = stored.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if *stored > rotation {
+                return super::driver::Done::StreamsClosed;
+            }
+            *stored = rotation;
             if let Err(error) = mesh_key::store(&state_dir, &keys) {
                 warn!(%error, "the new mesh keys are not on disk: a restart would begin with the old ones");
             }

@@ -6,6 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use crate::transport::udp::{DatagramCounts, Datagrams, RECEIVE_BUFFER_BYTES, Received};
 
+/// How many oversized datagrams are skipped before we look at something else.
+const OVERSIZED_AT_ONCE: usize = 16;
+
 /// One or two sockets.
 pub(super) struct Ports {
     ports: Vec<Port>,
@@ -60,7 +63,9 @@ impl Ports {
     /// A datagram that is there already.
     pub(super) fn try_receive(&mut self) -> io::Result<Option<Arrived>> {
         for (at, port) in self.ports.iter_mut().enumerate() {
-            while let Some(received) = port.socket.try_receive(&mut port.buffer)? {
+            // What is oversized is skipped, but not for ever: a flood of it must not keep us from everything else.
+            for _ in 0..OVERSIZED_AT_ONCE {
+                let Some(received) = port.socket.try_receive(&mut port.buffer)? else { break };
                 if let Received::Datagram { from, bytes } = received {
                     return Ok(Some(Arrived { port: at, from, length: bytes.len() }));
                 }
