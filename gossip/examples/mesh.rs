@@ -4,6 +4,7 @@
 //! It prints what changes in the mesh (as JSON lines with `--json`) and says goodbye on SIGINT and SIGTERM.
 #![expect(clippy::disallowed_methods, reason = "a program, not the core")]
 
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -53,7 +54,7 @@ fn offer(text: &str) -> Result<(Key, String), String> {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).init();
     let arguments = Arguments::parse();
     let mut config = GossipConfig::new(arguments.mesh);
     config.agent = arguments.name;
