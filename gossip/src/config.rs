@@ -43,7 +43,7 @@ pub struct Config {
     pub suspicion_confirmations: usize,
     /// The worst score of one's own health; time-outs grow by it. Default 8 (Lifeguard's LHM), 0 turns it off.
     pub awareness_max: u8,
-    /// A rumour is sent at least this often by each member that carries it. Default 8.
+    /// A rumour is sent at least this often by each member that carries it. Default 12.
     pub retransmit_floor: u32,
     /// … and at least this many times the natural logarithm of the members. Default 1.6.
     pub retransmit_mult: f64,
@@ -69,10 +69,11 @@ pub struct Config {
     pub seed_retry_max: Duration,
     /// The most members there can be. Default 4,000. Beyond it members that never answered anybody go first.
     pub members_max: usize,
-    /// How long to wait for a record that rumours should bring, when only its announcement came. Default 250 ms: as long as
+    /// How long to wait for a record that rumours should bring, when only its announcement came. Default 200 ms: as long as
     /// news take to spread, so that what is too large for rumours is asked of who just got it and not all of its owner.
     pub hold_back: Duration,
-    /// How long an answer over a stream may take, connecting included. Default 2 s.
+    /// How long an answer over a stream may take, connecting included. Default 1 s; twice as long for each
+    /// further try.
     pub ask_timeout: Duration,
     /// How long a difference between two views may last before the courier compares them. Default 1.5 s.
     pub exchange_after: Duration,
@@ -120,7 +121,7 @@ impl Config {
             suspicion_max_mult: 6,
             suspicion_confirmations: 3,
             awareness_max: 8,
-            retransmit_floor: 8,
+            retransmit_floor: 12,
             retransmit_mult: 1.6,
             push_fanout: 4,
             push_period: Duration::from_millis(40),
@@ -133,8 +134,8 @@ impl Config {
             seed_retry_min: Duration::from_millis(200),
             seed_retry_max: Duration::from_secs(5),
             members_max: 4_000,
-            hold_back: Duration::from_millis(250),
-            ask_timeout: Duration::from_secs(2),
+            hold_back: Duration::from_millis(200),
+            ask_timeout: Duration::from_secs(1),
             exchange_after: Duration::from_millis(1_500),
             exchange_period: Duration::from_secs(60),
             doctrine: Doctrine::Careful,

@@ -22,7 +22,7 @@ use super::{Protocol, Turn};
 const MAX_TOLD_BYTES: usize = MAX_BODY - 3 - 2 * RUMOUR_OVERHEAD - 16 - 200;
 
 /// To how many times the usual fan-out a holding is told at first.
-const HOLDING_FANOUT: usize = 3;
+const HOLDING_FANOUT: usize = 5;
 
 impl Protocol {
     /// Offers `value` under `key` from now on, in place of what was there. Tells the mesh unless nothing changes.
