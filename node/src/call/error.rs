@@ -1,0 +1,75 @@
+//! Why a call has no result, by what the caller may do.
+
+use std::time::Duration;
+
+use mesh_gossip::catalog::AgentId;
+
+use crate::tool::Fault;
+
+/// Why a call has no result.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// Nobody provides it now. Wait for a provider; the sentence says what there is and why it will not do.
+    #[error("dependency_unavailable: nobody provides {wanted}: {why}")]
+    Unresolved {
+        /// The selector, as text.
+        wanted: String,
+        /// What speaks against each that there is.
+        why: String,
+    },
+    /// The agent that was resolved has several tools: name one.
+    #[error("{agent} provides {wanted} with several tools: call one of {} by name", tools.join(", "))]
+    SeveralTools {
+        /// The agent.
+        agent: AgentId,
+        /// The capability.
+        wanted: String,
+        /// The tools.
+        tools: Vec<String>,
+    },
+    /// The tool answered with an error. Its kind says what to do.
+    #[error("{agent}: {fault}")]
+    Fault {
+        /// Who says so.
+        agent: AgentId,
+        /// What it says.
+        fault: Fault,
+    },
+    /// Nobody could be reached; the call did not run. Repeat it later.
+    #[error("no provider of {wanted} could be reached: {why}")]
+    Unreachable {
+        /// What was wanted.
+        wanted: String,
+        /// What happened with each that was tried.
+        why: String,
+    },
+    /// The connection broke while the call ran, and it may not be repeated. Find out before calling again.
+    #[error("{agent} was lost while the call ran: it may have run, and is not idempotent")]
+    MayHaveRun {
+        /// Who may have run it.
+        agent: AgentId,
+    },
+    /// The deadline passed. It may have run.
+    #[error("no result after {after:?}")]
+    TimedOut {
+        /// How long it was waited for.
+        after: Duration,
+    },
+    /// Arguments or result are larger than 64 MiB. Send less, or a reference.
+    #[error("{what} of {bytes} bytes is larger than the {limit} that one call carries")]
+    TooLarge {
+        /// Arguments or result.
+        what: &'static str,
+        /// How large it is.
+        bytes: usize,
+        /// The bound.
+        limit: usize,
+    },
+    /// The call lacks a session key or credentials that the tool demands, or has malformed arguments. Fix it.
+    #[error("{0}")]
+    Invalid(String),
+    /// This node has too many calls under way, or is stopping. Repeat it later.
+    #[error("overloaded: {0}")]
+    Overloaded(String),
+}

@@ -1,0 +1,3 @@
+//! MCP, towards clients: the only rooms that name rmcp.
+
+pub mod client;
