@@ -3,7 +3,9 @@
 //! An agent plugs a [`tool::ToolHost`] into a node; the node does everything else.
 
 pub mod call;
+pub mod config;
 pub mod context;
 pub mod mcp;
+pub mod runtime_file;
 pub mod tool;
 pub mod trace;

@@ -1,0 +1,215 @@
+//! The one table of environment variables. Nothing else of the node reads the environment.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mesh_gossip::keyring::{Keyring, MeshKey};
+use mesh_gossip::seeds::SeedSpec;
+
+use super::{Access, ConfigError, NodeConfig, wrong};
+
+/// One variable: its name, what it means, and how it is applied. `Err` is what is wrong with the value.
+type Variable = (&'static str, &'static str, fn(&mut NodeConfig, &str) -> Result<(), String>);
+
+/// All variables that a node reads, later ones winning over earlier ones. Those that begin with `MCP_MESH_` mean what
+/// they mean in the existing system.
+pub const VARIABLES: &[Variable] = &[
+    ("MCP_MESH_HOME", "directory of keys, identities and run-time files (default ~/.mcp-mesh)", |config, text| {
+        config.mesh.home = Some(PathBuf::from(text));
+        Ok(())
+    }),
+    ("MCP_MESH_AGENT_NAME", "what stands before the `-` of the agent's id; its name stays", |config, text| {
+        config.id_prefix = Some(text.into());
+        Ok(())
+    }),
+    ("MCP_MESH_AGENT_VERSION", "the agent's version", |config, text| {
+        config.version = text.into();
+        Ok(())
+    }),
+    ("MCP_MESH_NAMESPACE", "the namespace in which the agent offers and looks", |config, text| {
+        config.namespace = text.into();
+        Ok(())
+    }),
+    ("MCP_MESH_HTTP_ENABLED", "whether the agent serves HTTP", |config, text| {
+        config.http.enabled = flag(text)?;
+        Ok(())
+    }),
+    (
+        "MCP_MESH_HTTP_HOST",
+        "host under which others reach the agent's HTTP; does not change where it listens",
+        |config, text| {
+            config.http.host = Some(text.into());
+            Ok(())
+        },
+    ),
+    ("MCP_MESH_HTTP_PORT", "port of the agent's HTTP; 0 takes a free one", |config, text| {
+        config.http.listen.set_port(number(text)?);
+        Ok(())
+    }),
+    ("MCP_MESH_HEALTH_CHECK_TTL", "seconds between two health checks", |config, text| {
+        config.health_interval = seconds(text)?;
+        Ok(())
+    }),
+    ("MCP_MESH_CALL_TIMEOUT", "seconds that a call may take when nobody says anything", |config, text| {
+        config.calls.timeout = seconds(text)?;
+        Ok(())
+    }),
+    ("MCP_MESH_SETTLE_TIMEOUT", "seconds that a call waits for the first view of the mesh", |config, text| {
+        config.calls.settle = seconds(text)?;
+        Ok(())
+    }),
+    (
+        "MCP_MESH_PROPAGATE_HEADERS",
+        "headers that travel along chains of calls: names or prefix*, by comma",
+        |config, text| {
+            config.calls.propagate = list(text).map(str::to_ascii_lowercase).collect();
+            Ok(())
+        },
+    ),
+    ("MCP_MESH_AUTH_TOKEN", "bearer token that lets MCP callers in from beyond loopback", |config, text| {
+        config.http.access = Access::Token(text.into());
+        Ok(())
+    }),
+    ("MESH_NAME", "name of the mesh", |config, text| {
+        config.mesh.name = text.into();
+        Ok(())
+    }),
+    (
+        "MESH_KEY",
+        "key of the mesh: 32 bytes in base64 or hex; several by comma, the first one seals",
+        |config, text| {
+            let mut keys = list(text).map(|key| key.parse::<MeshKey>().map_err(|error| error.to_string()));
+            let mut ring = Keyring::new(keys.next().ok_or("is empty")??);
+            for key in keys {
+                ring.install(key?).map_err(|error| error.to_string())?;
+            }
+            config.mesh.keys = Some(ring);
+            Ok(())
+        },
+    ),
+    ("MESH_SEEDS", "first contacts: host:port, by comma; `none` for none", |config, text| {
+        let texts = list(text).filter(|seed| *seed != "none");
+        let seeds: Result<Vec<SeedSpec>, _> = texts.map(|seed| seed.parse::<SeedSpec>()).collect();
+        config.mesh.seeds = Some(seeds.map_err(|error| error.to_string())?);
+        Ok(())
+    }),
+    ("MESH_LISTEN", "address and UDP port of gossip", |config, text| {
+        config.mesh.listen = Some(text.parse().map_err(|_| NOT_AN_ADDRESS)?);
+        Ok(())
+    }),
+    ("MESH_QUIC_PORT", "UDP port of QUIC; 0 takes a free one", |config, text| {
+        config.mesh.quic_port = number(text)?;
+        Ok(())
+    }),
+    ("MESH_ADVERTISE", "IP address under which other nodes reach this one", |config, text| {
+        config.mesh.advertise = Some(text.parse::<IpAddr>().map_err(|_| "is no IP address")?);
+        Ok(())
+    }),
+    ("MESH_ZONE", "zone the node runs in", |config, text| {
+        config.mesh.zone = text.into();
+        Ok(())
+    }),
+    ("MESH_HTTP_LISTEN", "address and port that HTTP listens on", |config, text| {
+        config.http.listen = text.parse::<SocketAddr>().map_err(|_| NOT_AN_ADDRESS)?;
+        Ok(())
+    }),
+    ("MESH_HTTP_ACCESS", "`open` lets MCP callers in from beyond loopback without a token", |config, text| {
+        config.http.access = match text {
+            "open" => Access::Open,
+            "loopback" => Access::Loopback,
+            _ => return Err("is neither `open` nor `loopback`; a token goes into MCP_MESH_AUTH_TOKEN".into()),
+        };
+        Ok(())
+    }),
+    ("MESH_HTTP_ORIGINS", "browser origins that may call, by comma", |config, text| {
+        config.http.allowed_origins = list(text).map(str::to_owned).collect();
+        Ok(())
+    }),
+    ("MESH_GATEWAY", "whether the whole mesh is served at /mesh/mcp", |config, text| {
+        config.http.gateway = Some(flag(text)?);
+        Ok(())
+    }),
+    ("MESH_MAX_RUNNING", "most tool runs under way; more are refused as overloaded", |config, text| {
+        config.calls.max_running = number(text)?;
+        Ok(())
+    }),
+    ("MESH_DRAIN_TIMEOUT", "seconds that a stop may take before it is forced", |config, text| {
+        config.drain = seconds(text)?;
+        Ok(())
+    }),
+];
+
+/// Variables with our prefix that others read: the log, the way to the file, meshctl.
+const READ_ELSEWHERE: &[&str] = &["MESH_CONFIG", "MESH_NODE", "MESH_LOG", "MESH_DEBUG"];
+
+const NOT_AN_ADDRESS: &str = "is no address: write ip:port, with port 0 for a free one";
+
+/// The environment of this process. Values that are not Unicode count as not set, and are warned of.
+pub(super) fn process() -> BTreeMap<String, String> {
+    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        let name = name.into_string().ok()?;
+        match value.into_string() {
+            Ok(value) => Some((name, value)),
+            Err(_) => {
+                tracing::warn!(%name, "environment variable is not Unicode, ignored");
+                None
+            }
+        }
+    };
+    std::env::vars_os().filter_map(text).collect()
+}
+
+pub(super) fn apply(config: &mut NodeConfig, environment: &BTreeMap<String, String>) -> Result<(), ConfigError> {
+    for (name, _, take) in VARIABLES {
+        let Some(text) = environment.get(*name).map(|text| text.trim()).filter(|text| !text.is_empty()) else {
+            continue;
+        };
+        take(config, text).map_err(|why| {
+            let shown = if matches!(*name, "MESH_KEY" | "MCP_MESH_AUTH_TOKEN") { "(not shown)" } else { text };
+            wrong(*name, format!("= {shown} {why}"))
+        })?;
+    }
+    if config.mesh.home.is_none() && config.mesh.keys.is_none() {
+        config.mesh.home = home_of(environment);
+    }
+    // Orchestrators inject names of their own, so that a stranger is worth a warning and no more.
+    let known = |name: &str| VARIABLES.iter().any(|(known, ..)| *known == name) || READ_ELSEWHERE.contains(&name);
+    for name in environment.keys().filter(|name| name.starts_with("MESH_") && !known(name)) {
+        tracing::warn!(%name, "unknown environment variable, ignored");
+    }
+    Ok(())
+}
+
+/// Where a user's keys and run-time files are: `MCP_MESH_HOME`, else `.mcp-mesh` in the user's home directory.
+pub fn home_of(environment: &BTreeMap<String, String>) -> Option<PathBuf> {
+    let set = |name: &str| environment.get(name).filter(|text| !text.is_empty());
+    set("MCP_MESH_HOME").map(PathBuf::from).or_else(|| set("HOME").map(|home| PathBuf::from(home).join(".mcp-mesh")))
+}
+
+/// As [`home_of`], for the environment of this process.
+pub fn home() -> Option<PathBuf> {
+    home_of(&process())
+}
+
+fn list(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|item| !item.is_empty())
+}
+
+fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| "is no number in range".into())
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "is no number of seconds")?;
+    Duration::try_from_secs_f64(seconds).map_err(|_| "is no number of seconds".into())
+}
+
+fn flag(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" => Ok(false),
+        _ => Err("is neither `true` nor `false`".into()),
+    }
+}
