@@ -6,6 +6,7 @@ pub mod call;
 pub mod config;
 pub mod context;
 pub mod mcp;
+pub mod run;
 pub mod runtime_file;
 pub mod tool;
 pub mod trace;

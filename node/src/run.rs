@@ -1,0 +1,63 @@
+//! Running one tool on this node, whoever brought the call.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use mesh_gossip::catalog::AgentId;
+use tokio_util::sync::CancellationToken;
+
+use crate::context::{Origin, Outlet, Scope};
+use crate::mcp::client::ClientHandle;
+use crate::tool::{Fault, Payload};
+
+/// The name of one call, the same for all its attempts: a callee that has run it does not run it again. Random.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId(pub [u8; 16]);
+
+/// One call as it reached this node.
+#[derive(Clone)]
+pub struct Arrival {
+    /// Which call it is.
+    pub id: CallId,
+    /// Whom it was meant for; `None` when the way it came says so.
+    pub agent: Option<AgentId>,
+    /// The tool.
+    pub tool: Arc<str>,
+    /// The text of a JSON object, unchecked.
+    pub arguments: Bytes,
+    /// What it inherits; the span is that of the caller's attempt.
+    pub scope: Scope,
+    /// Who brought it.
+    pub origin: Origin,
+    /// Where updates go.
+    pub outlet: Outlet,
+    /// Fires when the caller gives up.
+    pub cancelled: CancellationToken,
+    /// The MCP client at the other end, if there is one.
+    pub client: Option<ClientHandle>,
+}
+
+/// Whatever runs arriving calls: [`crate::run::Runner`], or what stands in for it in a test of the way there.
+#[async_trait]
+pub trait Dispatch: Send + Sync + 'static {
+    /// Runs it. Dropping the future ends the run.
+    ///
+    /// # Errors
+    /// [`Fault`], for the caller as it is.
+    async fn run(&self, arrival: Arrival) -> Result<Payload, Fault>;
+}
+
+impl CallId {
+    /// A new one.
+    pub fn random() -> Self {
+        Self(rand::random())
+    }
+}
+
+impl fmt::Debug for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
