@@ -129,7 +129,8 @@ impl Catalog {
             return Ok(false);
         }
         let tools = entry.offers.iter().chain(&offers).flat_map(|offers| &offers.tools);
-        let capabilities: BTreeSet<Arc<str>> = tools.map(|tool| tool.capability.clone()).collect();
+        let named = tools.filter(|tool| !tool.capability.is_empty());
+        let capabilities: BTreeSet<Arc<str>> = named.map(|tool| tool.capability.clone()).collect();
         self.put_entry(owner, Entry { offers: offers.clone(), health: entry.health.clone() });
         let standing = self.standing(&owner.member);
         self.epoch += 1;

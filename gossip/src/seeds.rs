@@ -82,6 +82,16 @@ pub enum ResolveError {
     },
 }
 
+impl SeedSpec {
+    /// Whether it is on this machine, as far as that shows without asking anybody.
+    pub fn is_loopback(&self) -> bool {
+        match &self.host {
+            Host::Ip(ip) => ip.is_loopback(),
+            Host::Name(name) => name == "localhost" || name.ends_with(".localhost"),
+        }
+    }
+}
+
 impl FromStr for SeedSpec {
     type Err = SeedError;
 

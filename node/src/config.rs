@@ -8,7 +8,7 @@ mod file;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -217,8 +217,9 @@ impl NodeConfig {
         for (field, name) in [("the agent's name", Some(&self.name)), ("the id's prefix", self.id_prefix.as_ref())] {
             let Some(name) = name else { continue };
             let fits = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
-            if name.is_empty() || name.len() > 63 || !name.chars().all(fits) {
-                return Err(wrong(field, format!("{name:?} needs 1 to 63 letters, digits, `-` or `_`")));
+            let inner = !name.starts_with(['-', '_']) && !name.ends_with(['-', '_']);
+            if name.is_empty() || name.len() > 63 || !name.chars().all(fits) || !inner {
+                return Err(wrong(field, format!("{name:?} needs 1 to 63 letters, digits, or `-` and `_` inside")));
             }
         }
         if self.namespace.is_empty() || self.namespace.len() > 128 {
@@ -286,6 +287,12 @@ impl Default for CallConfig {
             max_running: 1_024,
         }
     }
+}
+
+/// Where in a home directory gossip keeps what it must not lose: `mesh.key`, `operator.key` and `operator.pub`, and one
+/// folder of identities for every agent's name.
+pub fn state_dir(home: &Path) -> PathBuf {
+    home.join("state")
 }
 
 pub(crate) fn wrong(name: impl Into<String>, wrong: impl Into<String>) -> ConfigError {

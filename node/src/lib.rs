@@ -5,6 +5,7 @@
 pub mod call;
 pub mod config;
 pub mod context;
+pub mod health;
 pub mod mcp;
 pub mod run;
 pub mod runtime_file;

@@ -61,6 +61,8 @@ pub struct ToolDescriptor {
     pub options: CallOptions,
     /// What it depends on, in the order of its parameters.
     pub dependencies: Vec<Dependency>,
+    /// The JSON Schemas that its dependencies are expected to match: the mesh needs them to compare.
+    pub expected_schemas: Vec<Arc<JsonObject>>,
     /// What else consumers are told, verbatim.
     pub kwargs: BTreeMap<String, Value>,
 }
@@ -157,6 +159,7 @@ impl ToolDescriptor {
             annotations: Annotations::default(),
             options: CallOptions::default(),
             dependencies: Vec::new(),
+            expected_schemas: Vec::new(),
             kwargs: BTreeMap::new(),
         }
     }

@@ -86,7 +86,7 @@ impl Offers {
             return Err(BadValue::Malformed);
         }
         for tool in &self.tools {
-            if tool.function.is_empty() || tool.capability.is_empty() {
+            if tool.function.is_empty() {
                 return Err(BadValue::Malformed);
             }
             at_most("a function's name", tool.function.len(), MAX_NAME_BYTES)?;

@@ -44,7 +44,7 @@ pub struct Offers {
 pub struct Tool {
     /// The name by which it is called.
     pub function: Arc<str>,
-    /// What it provides.
+    /// What it provides; empty when it is called by name only and never resolved.
     pub capability: Arc<str>,
     /// Its version.
     #[serde(default)]

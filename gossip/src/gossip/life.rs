@@ -140,9 +140,14 @@ pub(super) fn addresses(
     let port_of = |quic: &Arc<Quic>| quic.local_addr().port();
     if !config.advertise.is_empty() {
         let own_port = |ip: std::net::IpAddr| quic_for(quic, SocketAddr::new(ip, 0)).map_or(0, port_of);
+        let listens = |ip: std::net::IpAddr| ports.local().find(|local| local.is_ipv4() == ip.is_ipv4());
         let complete = |address: &Address| Address {
+            gossip_port: match address.gossip_port {
+                0 => listens(address.ip).or_else(|| ports.local().next()).map_or(0, |local| local.port()),
+                port => port,
+            },
             quic_port: if address.quic_port == 0 { own_port(address.ip) } else { address.quic_port },
-            ..*address
+            ip: address.ip,
         };
         return config.advertise.iter().map(complete).collect();
     }

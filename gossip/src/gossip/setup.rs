@@ -47,8 +47,8 @@ pub struct GossipConfig {
     pub listen: Vec<SocketAddr>,
     /// Where to listen for QUIC, on the same IP addresses. 0, the default, takes a free port.
     pub quic_port: u16,
-    /// Where others reach us, when that is elsewhere than where we listen (behind a NAT, in a container). At most 4;
-    /// none, the default, means that the node finds out.
+    /// Where others reach us, when that is elsewhere than where we listen (behind a NAT, in a container). At most 4; a
+    /// port of 0 stands for the one that we listen on. None, the default, means that the node finds out.
     pub advertise: Vec<Address>,
     /// First contacts. Without any the node is the first of its mesh, or waits to be contacted.
     pub seeds: Vec<SeedSpec>,
@@ -158,10 +158,10 @@ impl GossipConfig {
         if self.advertise.len() > MAX_ADDRESSES {
             return wrong("advertise", format!("names {} addresses: at most {MAX_ADDRESSES}", self.advertise.len()));
         }
-        let useless = |address: &&Address| address.ip.is_unspecified() || address.gossip_port == 0;
+        let useless = |address: &&Address| address.ip.is_unspecified();
         if let Some(address) = self.advertise.iter().find(useless) {
-            let said = address.gossip();
-            return wrong("advertise", format!("names {said}, where nobody can be reached: give address and port"));
+            let said = address.ip;
+            return wrong("advertise", format!("names {said}, where nobody can be reached: give an address of this host"));
         }
         if self.zone.len() > MAX_ZONE_BYTES {
             return wrong("zone", format!("is {} bytes: at most {MAX_ZONE_BYTES}", self.zone.len()));
@@ -199,7 +199,7 @@ mod tests {
             ("`keys` are missing: give", |config| config.state_dir = None),
             ("`listen` needs one", |config| config.listen.clear()),
             ("`listen` needs one", |config| config.listen = vec![([127, 0, 0, 1], 0).into(); 2]),
-            ("`advertise` names 0.0.0.0:7, where", |config| {
+            ("`advertise` names 0.0.0.0, where", |config| {
                 config.advertise = vec![Address { ip: [0; 4].into(), gossip_port: 7, quic_port: 8 }];
             }),
             ("`zone` is 33 bytes: at most 32", |config| config.zone = "z".repeat(33)),
