@@ -15,6 +15,9 @@ use crate::trace::TraceContext;
 /// The most bytes of arguments, and of a result: larger is a clear error at the end that sends it.
 pub const MAX_PAYLOAD_BYTES: usize = 64 << 20;
 
+/// The most bytes of a `tracestate`; a longer one is dropped, as W3C allows.
+pub const MAX_TRACE_STATE_BYTES: usize = 512;
+
 /// By which name a caller wants to be served by the same replica again. 1 to 256 bytes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionKey(Arc<str>);
@@ -29,6 +32,8 @@ pub struct Scope {
     pub deadline: Option<Instant>,
     /// The span it belongs to.
     pub trace: Option<TraceContext>,
+    /// What other tracing systems carry along with the trace: a W3C `tracestate`, at most [`MAX_TRACE_STATE_BYTES`].
+    pub trace_state: Option<Arc<str>>,
     /// Whose session it is part of.
     pub session: Option<SessionKey>,
     /// What rides along.
