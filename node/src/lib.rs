@@ -11,3 +11,4 @@ pub mod run;
 pub mod runtime_file;
 pub mod tool;
 pub mod trace;
+pub mod wrap;

@@ -1,0 +1,90 @@
+//! From a server's description to an rmcp client that talks with it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rmcp::model::{ClientCapabilities, ClientConfig, Implementation, ProtocolVersion};
+use rmcp::service::{
+    ClientInitializeError, NotificationContext, RoleClient, RunningService, serve_client_with_lifecycle,
+};
+use rmcp::transport::streamable_http_client::{StreamableHttpClientTransport, StreamableHttpClientTransportConfig};
+use rmcp::{ClientHandler, service::ClientLifecycleMode, transport::async_rw::AsyncRwTransport};
+use tokio::time::timeout;
+
+use super::process::Process;
+use super::relay::{Relay, Tap};
+use super::{Server, Wrapped};
+
+/// How long a server may take until it answers: one that `npx` has to download first takes a while.
+const START_PATIENCE: Duration = Duration::from_secs(120);
+
+/// How many requests go to one HTTP server at once; further ones wait. What a node runs at once is bounded elsewhere.
+const REQUESTS_AT_ONCE: usize = 256;
+
+/// The longest message of a server: an argument or result may be 64 MiB, and JSON in JSON is longer.
+const MESSAGE_BYTES: usize = 160 << 20;
+
+/// A server that answered.
+pub(super) struct Connected {
+    pub(super) service: RunningService<RoleClient, Handler>,
+    pub(super) process: Option<Process>,
+}
+
+/// What we are to a wrapped server: a client that can do nothing for it.
+pub(super) struct Handler(pub(super) Arc<Relay>);
+
+/// Starts the server if it is a command, and shakes hands. Dropping the future ends what was started.
+///
+/// # Errors
+/// In words, why there is no answer.
+pub(super) async fn connect(wrapped: &Wrapped, relay: Arc<Relay>) -> Result<Connected, String> {
+    let handler = Handler(Arc::clone(&relay));
+    let spawned = Process::spawn(&wrapped.name, &wrapped.server).map_err(|error| cannot_start(wrapped, &error))?;
+    let answered =
+        |result: Result<_, ClientInitializeError>| result.map_err(|error| format!("did not answer: {error}"));
+    let late = |_| format!("did not answer within {} s", START_PATIENCE.as_secs());
+    if let Server::Url { url, headers } = &wrapped.server {
+        let config = StreamableHttpClientTransportConfig::with_uri(Arc::clone(url))
+            .max_concurrent_requests(REQUESTS_AT_ONCE)
+            .max_sse_event_size(MESSAGE_BYTES)
+            .custom_headers(headers.clone());
+        let transport = Tap::new(StreamableHttpClientTransport::from_config(config), relay);
+        let service = timeout(START_PATIENCE, serve_client_with_lifecycle(handler, transport, lifecycle()));
+        return Ok(Connected { service: answered(service.await.map_err(late)?)?, process: None });
+    }
+    let Some((mut process, stdout, stdin)) = spawned else { return Err("is neither a command nor an URL".to_owned()) };
+    let transport = AsyncRwTransport::new_client(stdout, stdin).with_max_line_length(MESSAGE_BYTES);
+    let transport = Tap::new(transport, relay);
+    let service = timeout(START_PATIENCE, serve_client_with_lifecycle(handler, transport, lifecycle()));
+    let service = tokio::select! {
+        service = service => answered(service.map_err(late)?)?,
+        how = process.exited() => return Err(format!("{how} before it answered")),
+    };
+    Ok(Connected { service, process: Some(process) })
+}
+
+fn cannot_start(wrapped: &Wrapped, error: &std::io::Error) -> String {
+    match &wrapped.server {
+        Server::Command { program, .. } => format!("cannot be started: {}: {error}", program.display()),
+        Server::Url { .. } => format!("cannot be reached: {error}"),
+    }
+}
+
+/// The newest protocol that the server speaks.
+pub(super) fn lifecycle() -> ClientLifecycleMode {
+    ClientLifecycleMode::Auto {
+        preferred_versions: vec![ProtocolVersion::LATEST],
+        legacy_version: Some(ProtocolVersion::LATEST_WITH_INITIALIZE),
+    }
+}
+
+impl ClientHandler for Handler {
+    fn get_info(&self) -> ClientConfig {
+        let us = Implementation::new("mesh", env!("CARGO_PKG_VERSION"));
+        ClientConfig::new(ClientCapabilities::default(), us)
+    }
+
+    async fn on_tool_list_changed(&self, _context: NotificationContext<RoleClient>) {
+        self.0.tools_changed.notify_one();
+    }
+}

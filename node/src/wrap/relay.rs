@@ -1,0 +1,168 @@
+//! What a server says beside its results, in the order in which it says it.
+//!
+//! rmcp runs every notification in a task of its own, which reorders them. So the transport is tapped: progress goes
+//! straight to the call it belongs to, and only the rest takes rmcp's way.
+#![expect(deprecated, reason = "MCP is about to drop logging; servers that log are about to stay")]
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rmcp::model::{
+    ClientRequest, JsonRpcMessage, LoggingLevel, LoggingMessageNotificationParam, ProgressToken, RequestId,
+    ServerNotification,
+};
+use rmcp::service::{RoleClient, RxJsonRpcMessage, TxJsonRpcMessage};
+use rmcp::transport::Transport;
+use tokio::sync::{Notify, mpsc};
+
+use crate::context::Update;
+
+/// How many updates of one call wait. Further ones are lost: a caller that does not listen must not stop the server.
+const UPDATES_WAITING: usize = 256;
+
+type Calls = HashMap<ProgressToken, mpsc::Sender<Update>>;
+
+/// Who is told what.
+#[derive(Debug)]
+pub(super) struct Relay {
+    name: Arc<str>,
+    calls: Mutex<Calls>,
+    /// The tools have changed.
+    pub(super) tools_changed: Notify,
+}
+
+/// Hears what belongs to one call, until it is dropped.
+pub(super) struct Listening<'a> {
+    relay: &'a Relay,
+    token: ProgressToken,
+    pub(super) said: mpsc::Receiver<Update>,
+}
+
+impl Relay {
+    /// For a connection to the server of the agent called `name`.
+    pub(super) fn new(name: Arc<str>) -> Self {
+        Self { name, calls: Mutex::default(), tools_changed: Notify::new() }
+    }
+
+    /// Hears what is said about the call with this token from now on.
+    pub(super) fn listen(&self, token: ProgressToken) -> Listening<'_> {
+        let (sender, said) = mpsc::channel(UPDATES_WAITING);
+        self.calls().insert(token.clone(), sender);
+        Listening { relay: self, token, said }
+    }
+
+    /// Takes what is meant for a call, or for the log; gives back everything else.
+    fn take(&self, message: ServerNotification) -> Option<ServerNotification> {
+        match message {
+            ServerNotification::ProgressNotification(message) => {
+                let said = message.params;
+                if let Some(call) = self.calls().get(&said.progress_token) {
+                    let update = Update::Progress { progress: said.progress, total: said.total, message: said.message };
+                    // Full: see the bound.
+                    let _ = call.try_send(update);
+                }
+                None
+            }
+            ServerNotification::LoggingMessageNotification(message) => {
+                self.log(message.params);
+                None
+            }
+            other => Some(other),
+        }
+    }
+
+    fn log(&self, said: LoggingMessageNotificationParam) {
+        let (level, data) = (level(said.level), said.data.to_string());
+        tracing::debug!(agent = %self.name, level, "{data}");
+        let calls = self.calls();
+        let mut under_way = calls.values();
+        // A log message does not say which call it is about; with one under way there is no doubt.
+        if let (Some(call), None) = (under_way.next(), under_way.next()) {
+            let _ = call.try_send(Update::Log { level, logger: said.logger, data: data.into() });
+        }
+    }
+
+    fn calls(&self) -> MutexGuard<'_, Calls> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Listening<'_> {
+    fn drop(&mut self) {
+        self.relay.calls().remove(&self.token);
+    }
+}
+
+/// A transport that tells a [`Relay`] first.
+pub(super) struct Tap<T> {
+    inner: T,
+    relay: Arc<Relay>,
+    discovers: HashSet<RequestId>,
+    initialized: bool,
+}
+
+impl<T> Tap<T> {
+    pub(super) fn new(inner: T, relay: Arc<Relay>) -> Self {
+        Self { inner, relay, discovers: HashSet::new(), initialized: false }
+    }
+
+    /// A server that took so long to start that we went on to `initialize` answers our `server/discover` as well. rmcp
+    /// would take that answer for one to `initialize`.
+    fn is_late(&self, id: &RequestId) -> bool {
+        self.initialized && self.discovers.contains(id)
+    }
+}
+
+impl<T: Transport<RoleClient>> Transport<RoleClient> for Tap<T> {
+    type Error = T::Error;
+
+    fn send(
+        &mut self,
+        item: TxJsonRpcMessage<RoleClient>,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
+        if let JsonRpcMessage::Request(request) = &item {
+            match request.request {
+                // A handful per connection, all before it is set up.
+                ClientRequest::DiscoverRequest(_) if !self.initialized => {
+                    self.discovers.insert(request.id.clone());
+                }
+                ClientRequest::InitializeRequest(_) => self.initialized = true,
+                _ => {}
+            }
+        }
+        self.inner.send(item)
+    }
+
+    async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleClient>> {
+        loop {
+            match self.inner.receive().await? {
+                JsonRpcMessage::Notification(mut message) => {
+                    if let Some(rest) = self.relay.take(message.notification) {
+                        message.notification = rest;
+                        return Some(JsonRpcMessage::Notification(message));
+                    }
+                }
+                JsonRpcMessage::Response(answer) if self.is_late(&answer.id) => {}
+                JsonRpcMessage::Error(error) if error.id.as_ref().is_some_and(|id| self.is_late(id)) => {}
+                message => return Some(message),
+            }
+        }
+    }
+
+    fn close(&mut self) -> impl Future<Output = Result<(), Self::Error>> + Send {
+        self.inner.close()
+    }
+}
+
+fn level(level: LoggingLevel) -> &'static str {
+    match level {
+        LoggingLevel::Debug => "debug",
+        LoggingLevel::Info => "info",
+        LoggingLevel::Notice => "notice",
+        LoggingLevel::Warning => "warning",
+        LoggingLevel::Error => "error",
+        LoggingLevel::Critical => "critical",
+        LoggingLevel::Alert => "alert",
+        LoggingLevel::Emergency => "emergency",
+    }
+}
