@@ -241,6 +241,16 @@ impl NodeConfig {
     }
 }
 
+impl Role {
+    /// One word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::Seed => "seed",
+        }
+    }
+}
+
 impl HttpConfig {
     /// Whether `/mesh/mcp` is served by a node of that role.
     pub fn is_gateway(&self, role: Role) -> bool {

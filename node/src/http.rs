@@ -1,0 +1,84 @@
+//! The one HTTP listener of a node: bounded, and a router assembled from the parts that others provide.
+
+pub(crate) mod listener;
+pub(crate) mod probes;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+
+use axum::Router;
+
+/// What is served, beside the probes. Each part brings its own rules on who may call.
+pub(crate) struct Parts {
+    /// `/livez` and its like.
+    pub(crate) probes: probes::Probes,
+    /// `/mcp`, and `/mesh/mcp` where it is enabled.
+    pub(crate) mcp: Router,
+    /// `/mesh/admin`.
+    pub(crate) admin: Router,
+    /// The author's own routes: whatever nobody else answers.
+    pub(crate) author: Option<Router>,
+}
+
+/// All of it behind one door.
+pub(crate) fn router(parts: Parts) -> Router {
+    let ours = Router::new().merge(probes::router(parts.probes)).merge(parts.mcp).merge(parts.admin);
+    match parts.author {
+        Some(author) => ours.fallback_service(author),
+        None => ours,
+    }
+}
+
+/// Under which URL others reach what listens on `bound`, when its host is called `host`.
+pub(crate) fn url(bound: SocketAddr, host: Option<&str>) -> String {
+    let port = bound.port();
+    match host {
+        Some(host) if host.contains(':') && !host.starts_with('[') => format!("http://[{host}]:{port}"),
+        Some(host) => format!("http://{host}:{port}"),
+        None => format!("http://{}", SocketAddr::new(reachable(bound.ip()), port)),
+    }
+}
+
+/// Where this machine itself reaches what listens on `bound`.
+pub(crate) fn nearby(bound: SocketAddr) -> SocketAddr {
+    let ip: IpAddr = match bound.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, bound.port())
+}
+
+/// The address by which this machine is known to others when it listens on all of them: the one that a packet to the
+/// internet would leave from (documentation addresses stand for it; connecting a UDP socket sends nothing).
+fn reachable(bound: IpAddr) -> IpAddr {
+    let (any, far, own): (IpAddr, IpAddr, IpAddr) = match bound {
+        IpAddr::V4(ip) if ip.is_unspecified() => {
+            (bound, Ipv4Addr::new(192, 0, 2, 1).into(), Ipv4Addr::LOCALHOST.into())
+        }
+        IpAddr::V6(ip) if ip.is_unspecified() => {
+            (bound, Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(), Ipv6Addr::LOCALHOST.into())
+        }
+        known => return known,
+    };
+    let source = || {
+        let socket = UdpSocket::bind((any, 0))?;
+        socket.connect((far, 9))?;
+        socket.local_addr()
+    };
+    source().map_or(own, |address| address.ip())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::url;
+
+    #[test]
+    fn a_url_names_somewhere_one_can_go() {
+        assert_eq!(url("127.0.0.1:80".parse().unwrap(), None), "http://127.0.0.1:80");
+        assert_eq!(url("[::1]:80".parse().unwrap(), None), "http://[::1]:80");
+        assert_eq!(url("0.0.0.0:80".parse().unwrap(), Some("agent.example")), "http://agent.example:80");
+        assert_eq!(url("[::]:80".parse().unwrap(), Some("fd00::1")), "http://[fd00::1]:80");
+        assert!(!url("0.0.0.0:80".parse().unwrap(), None).contains("0.0.0.0"));
+    }
+}

@@ -1,0 +1,300 @@
+//! A running agent, assembled: from a checked configuration to parts, in the order in which they need each other.
+
+mod gossiping;
+mod life;
+mod publish;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::Router;
+use axum::serve::ListenerExt;
+use mesh_gossip::Gossip;
+use mesh_gossip::catalog::{AgentId, NotAnAgentId};
+use mesh_gossip::gossip::SpawnError;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use self::life::{Phase, interrupted};
+use crate::config::{ConfigError, NodeConfig};
+use crate::health::{HealthCheck, Verdict};
+use crate::http::listener::{BoundedListener, Connection, ListenError};
+use crate::http::{self, probes::Probes};
+use crate::offers::NotOffered;
+use crate::runtime_file::{RuntimeFile, process_started};
+use crate::tool::ToolHost;
+
+/// What an agent plugs into its node.
+pub struct Plug {
+    /// Its tools.
+    pub host: Arc<dyn ToolHost>,
+    /// Its own HTTP routes: they answer whatever the node does not.
+    pub router: Option<Router>,
+    /// Says again and again whether it works.
+    pub health: Option<HealthCheck>,
+    /// Says whether it has started.
+    pub startup: Option<HealthCheck>,
+}
+
+impl Plug {
+    /// Tools and nothing else.
+    pub fn new(host: Arc<dyn ToolHost>) -> Self {
+        Self { host, router: None, health: None, startup: None }
+    }
+}
+
+/// A running node. Dropping it stops it at once and without a goodbye, as a crash would; [`Node::stop`] stops in order.
+pub struct Node {
+    config: Arc<NodeConfig>,
+    gossip: Arc<Gossip>,
+    phase: watch::Sender<Phase>,
+    agent: watch::Receiver<AgentId>,
+    withdraw: CancellationToken,
+    http: Option<Http>,
+    file: Option<(PathBuf, RuntimeFile)>,
+    /// Dropped last, it ends them all.
+    #[expect(dead_code, reason = "held for its drop")]
+    tasks: Tasks,
+}
+
+/// The HTTP side of a running node.
+struct Http {
+    /// Where others reach it.
+    url: String,
+    /// Where this machine reaches it.
+    local: SocketAddr,
+    /// Takes no more connections, and ends each after its request.
+    close: CancellationToken,
+}
+
+/// Every task of a node; dropped, it ends them.
+struct Tasks {
+    tracker: TaskTracker,
+    end: CancellationToken,
+}
+
+/// Why a node did not start. Nothing was left running.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The configuration is of no use.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Gossip did not start.
+    #[error(transparent)]
+    Gossip(#[from] SpawnError),
+    /// HTTP could not listen.
+    #[error(transparent)]
+    Http(#[from] ListenError),
+    /// The agent's tools cannot be offered.
+    #[error(transparent)]
+    Offers(#[from] NotOffered),
+    /// The agent's name makes no id.
+    #[error("the agent's name makes no id: {0}")]
+    Id(#[from] NotAnAgentId),
+    /// Somebody else in this process has what the node needs.
+    #[error("calls cannot be served: {0}")]
+    Calls(#[from] mesh_gossip::gossip::RegisterError),
+}
+
+/// How long the withdrawal of our offers may take to reach everybody before calls are refused.
+const WITHDRAWAL: Duration = Duration::from_millis(300);
+
+/// The part of a stop that is kept for saying goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+impl Node {
+    /// Starts a node on the current tokio runtime: takes an identity, opens the sockets, offers the agent's tools. It
+    /// serves when this returns, and is [`Phase::Ready`] once it has a view of the mesh; see [`Node::ready`]. Dropping the
+    /// future starts nothing.
+    ///
+    /// # Errors
+    /// [`StartError`] says what to change. Nothing runs then.
+    pub async fn start(config: NodeConfig, plug: Plug) -> Result<Self, StartError> {
+        crate::metrics::install();
+        // Fails where the program has chosen its cryptography already; that choice stands.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        config.check()?;
+        let listener = match config.http.enabled {
+            true => Some(BoundedListener::bind(&config.http).await?),
+            false => None,
+        };
+        let gossip = Arc::new(Gossip::spawn(gossiping::config(&config)).await?);
+        let config = Arc::new(config);
+        let tasks = Tasks::new();
+        let phase = watch::Sender::new(Phase::Joining);
+        let (agent, agents) = watch::channel(publish::agent_id(&config, &gossip.me())?);
+        let withdraw = CancellationToken::new();
+        let verdict = follow_health(plug.health, &config, &tasks).await;
+        let url = listener.as_ref().map(|listener| http::url(listener.address(), config.http.host.as_deref()));
+
+        let publisher = publish::Publisher {
+            config: Arc::clone(&config),
+            gossip: Arc::clone(&gossip),
+            http_url: url.clone(),
+            host: plug.host,
+            verdict: verdict.clone(),
+            agent,
+            withdraw: withdraw.clone(),
+            told: Default::default(),
+        };
+        publisher.check()?;
+        tasks.spawn(publisher.run());
+
+        let probes =
+            Probes { name: config.name.as_str().into(), phase: phase.subscribe(), verdict, startup: plug.startup };
+        let parts = http::Parts { probes, mcp: Router::new(), admin: Router::new(), author: plug.router };
+        let http = listener.zip(url).map(|(listener, url)| Http::serve(listener, url, http::router(parts), &tasks));
+        tasks.spawn(become_ready(Arc::clone(&gossip), phase.clone(), gossiping::is_alone_fine(&config)));
+        let mut node = Self { config, gossip, phase, agent: agents, withdraw, http, file: None, tasks };
+        node.file = node.write_file();
+        Ok(node)
+    }
+
+    /// The agent's id. It changes when another process turns out to have our key.
+    pub fn agent_id(&self) -> AgentId {
+        self.agent.borrow().clone()
+    }
+
+    /// What it was told when it started.
+    pub fn config(&self) -> &NodeConfig {
+        &self.config
+    }
+
+    /// The gossip beneath.
+    pub fn gossip(&self) -> &Arc<Gossip> {
+        &self.gossip
+    }
+
+    /// Where others reach its HTTP, as `http://host:port`; `None` when it serves none.
+    pub fn http_url(&self) -> Option<&str> {
+        self.http.as_ref().map(|http| http.url.as_str())
+    }
+
+    /// Where it is in its life.
+    pub fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// Waits until it has a view of the mesh, so that what is absent from it is absent from the mesh. Dropping the future
+    /// changes nothing.
+    pub async fn ready(&self) {
+        life::reached(&mut self.phase.subscribe(), Phase::Ready).await;
+    }
+
+    /// Stops in order, within the configured bound: the offers are withdrawn, calls that are under way are finished while
+    /// new ones go elsewhere, the mesh is told goodbye. Dropping the future stops at once.
+    pub async fn stop(mut self) {
+        let deadline = Instant::now() + self.config.drain;
+        self.phase.send_replace(Phase::Draining);
+        self.withdraw.cancel();
+        tokio::time::sleep(WITHDRAWAL.min(self.config.drain / 4)).await;
+        if let Some(http) = &self.http {
+            http.close.cancel();
+        }
+        if let Some((home, file)) = self.file.take() {
+            file.remove(&home);
+        }
+        // The rest of the mesh finds out by itself when this fails.
+        let _ = timeout_at(deadline.max(Instant::now() + GOODBYE), self.gossip.leave()).await;
+        self.phase.send_replace(Phase::Stopped);
+    }
+
+    /// Tells this machine that the node runs. Without a home there is nobody to tell.
+    fn write_file(&self) -> Option<(PathBuf, RuntimeFile)> {
+        let home = self.config.mesh.home.clone()?;
+        let pid = std::process::id();
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let file = RuntimeFile {
+            agent_id: self.agent_id().as_str().to_owned(),
+            name: self.config.name.clone(),
+            role: self.config.role.word().to_owned(),
+            pid,
+            pid_started: process_started(pid).unwrap_or_default(),
+            http_url: self.http.as_ref().map(|http| format!("http://{}", http.local)),
+            gossip: *self.gossip.local_addresses().first()?,
+            mesh: self.config.mesh.name.clone(),
+            started: now.as_secs(),
+        };
+        match file.write(&home) {
+            Ok(()) => Some((home, file)),
+            Err(why) => {
+                tracing::warn!(%why, home = %home.display(), "meshctl will not find this node by itself");
+                None
+            }
+        }
+    }
+}
+
+/// Keeps asking the author's check; without one the agent is healthy as long as it runs. What the check says at the start
+/// is known before anybody is told of the agent.
+async fn follow_health(check: Option<HealthCheck>, config: &NodeConfig, tasks: &Tasks) -> watch::Receiver<Verdict> {
+    let (told, verdict) = watch::channel(Verdict::Healthy);
+    match check {
+        Some(check) => {
+            told.send_replace(check.run().await);
+            tasks.spawn(check.follow(config.health_interval, told));
+        }
+        None => tasks.spawn(async move { told.closed().await }),
+    }
+    verdict
+}
+
+async fn become_ready(gossip: Arc<Gossip>, phase: watch::Sender<Phase>, is_alone_fine: bool) {
+    life::first_view(&gossip, is_alone_fine).await;
+    phase.send_if_modified(|now| {
+        let joins = *now == Phase::Joining;
+        if joins {
+            *now = Phase::Ready;
+        }
+        joins
+    });
+}
+
+impl Http {
+    fn serve(listener: BoundedListener, url: String, router: Router, tasks: &Tasks) -> Self {
+        let local = http::nearby(listener.address());
+        let close = CancellationToken::new();
+        let closed = close.clone().cancelled_owned();
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        let served = axum::serve(listener.tap_io(Connection::send_at_once), service).with_graceful_shutdown(closed);
+        tasks.spawn(async move {
+            if let Err(error) = served.await {
+                tracing::error!(%error, "HTTP has stopped");
+            }
+        });
+        Self { url, local, close }
+    }
+}
+
+impl Tasks {
+    fn new() -> Self {
+        Self { tracker: TaskTracker::new(), end: CancellationToken::new() }
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let end = self.end.clone();
+        self.tracker.spawn(async move {
+            tokio::select! {
+                () = task => {}
+                () = end.cancelled() => {}
+            }
+        });
+    }
+}
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        self.end.cancel();
+    }
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "node of {} ({})", self.agent_id().as_str(), self.phase().word())
+    }
+}

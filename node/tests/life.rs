@@ -1,0 +1,123 @@
+//! A node from its start to its stop, over real sockets.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use mesh_gossip::gossip::Event;
+use mesh_gossip::resolve::resolve;
+use mesh_gossip::resolve::selector::Selector;
+use mesh_gossip::seeds::SeedSpec;
+use mesh_gossip::{Gossip, View};
+use mesh_node::config::NodeConfig;
+use mesh_node::context::CallContext;
+use mesh_node::health::{HealthCheck, Verdict};
+use mesh_node::node::{Node, Plug};
+use mesh_node::runtime_file::running;
+use mesh_node::tool::{Fault, Payload, ToolDescriptor, ToolHost, Tools};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Greeter(watch::Sender<Tools>);
+
+#[async_trait]
+impl ToolHost for Greeter {
+    fn tools(&self) -> watch::Receiver<Tools> {
+        self.0.subscribe()
+    }
+
+    async fn call(&self, _: &ToolDescriptor, arguments: Bytes, _: CallContext) -> Result<Payload, Fault> {
+        Ok(Payload::Value(arguments))
+    }
+}
+
+fn greeter() -> Arc<Greeter> {
+    let mut tool = ToolDescriptor::new("greet");
+    tool.capability = Some("greeting".into());
+    Arc::new(Greeter(watch::Sender::new([Arc::new(tool)].into())))
+}
+
+fn config(name: &str, home: &Path, seeds: &[&Node]) -> NodeConfig {
+    let mut config = NodeConfig::new(name);
+    config.mesh.home = Some(home.to_owned());
+    config.mesh.seeds = Some(seeds.iter().map(|node| SeedSpec::from(node.gossip().local_addresses()[0])).collect());
+    config
+}
+
+fn providers(view: &View) -> usize {
+    resolve(view.catalog(), view.schemas(), &Selector::new("greeting")).candidates.len()
+}
+
+async fn until(gossip: &Gossip, met: impl Fn(&View) -> bool) {
+    let mut views = gossip.watch();
+    timeout(PATIENCE, views.wait_for(|view| met(view))).await.unwrap().unwrap();
+}
+
+async fn status(node: &Node, path: &str) -> u16 {
+    let url = format!("{}{path}", node.http_url().unwrap());
+    reqwest::Client::builder().build().unwrap().get(url).send().await.unwrap().status().as_u16()
+}
+
+#[tokio::test]
+async fn what_an_agent_offers_is_known_elsewhere_follows_its_health_and_goes_with_it() {
+    let home = tempfile::tempdir().unwrap();
+    let consumer = Node::start(config("consumer", home.path(), &[]), Plug::new(greeter())).await.unwrap();
+    let works = Arc::new(AtomicBool::new(true));
+    let asked = Arc::clone(&works);
+    let check = HealthCheck::new(move || {
+        let works = asked.load(Ordering::Relaxed);
+        async move { if works { Verdict::Healthy } else { Verdict::Unhealthy("no database".into()) } }
+    });
+    let plug = Plug { health: Some(check), ..Plug::new(greeter()) };
+    let provider = Node::start(config("provider", home.path(), &[&consumer]), plug).await.unwrap();
+    timeout(PATIENCE, provider.ready()).await.unwrap();
+    assert_eq!((status(&provider, "/ready").await, status(&provider, "/health").await), (200, 200));
+    assert_eq!(running(home.path()).len(), 2);
+    until(consumer.gossip(), |view| providers(view) == 2).await;
+
+    works.store(false, Ordering::Relaxed);
+    until(consumer.gossip(), |view| providers(view) == 1).await;
+    assert_eq!((status(&provider, "/health").await, status(&provider, "/livez").await), (503, 200));
+    works.store(true, Ordering::Relaxed);
+    until(consumer.gossip(), |view| providers(view) == 2).await;
+
+    let mut events = consumer.gossip().events();
+    provider.stop().await;
+    assert_eq!(providers(&consumer.gossip().view()), 1);
+    let left = async { while !matches!(events.next().await.unwrap(), Event::Member { .. }) {} };
+    timeout(PATIENCE, left).await.unwrap();
+    assert_eq!(running(home.path()).len(), 1);
+    consumer.stop().await;
+}
+
+#[tokio::test]
+async fn without_its_seed_a_node_is_not_ready_and_alone_by_choice_it_is() {
+    let home = tempfile::tempdir().unwrap();
+    let first = Node::start(config("first", home.path(), &[]), Plug::new(greeter())).await.unwrap();
+    timeout(PATIENCE, first.ready()).await.unwrap();
+    let mut lost = config("lost", home.path(), &[]);
+    // Nobody listens at port 9 of loopback.
+    lost.mesh.seeds = Some(vec!["127.0.0.1:9".parse().unwrap()]);
+    let lost = Node::start(lost, Plug::new(greeter())).await.unwrap();
+    assert_eq!((status(&lost, "/ready").await, status(&lost, "/startupz").await), (503, 503));
+    assert_eq!(status(&lost, "/livez").await, 200);
+}
+
+#[tokio::test]
+async fn a_taken_port_is_exchanged_unless_others_rely_on_it() {
+    let home = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut wishes = config("x", home.path(), &[]);
+    wishes.http.listen = taken.local_addr().unwrap();
+    let node = Node::start(wishes.clone(), Plug::new(greeter())).await.unwrap();
+    assert_eq!(status(&node, "/livez").await, 200);
+    wishes.http.port_taken = mesh_node::config::PortTaken::Refuse;
+    let refused = Node::start(wishes, Plug::new(greeter())).await.unwrap_err().to_string();
+    assert!(refused.contains("MESH_HTTP_LISTEN"), "{refused}");
+}
