@@ -2,6 +2,7 @@
 
 pub mod error;
 pub mod options;
+pub mod question;
 pub mod request;
 
 use std::sync::Arc;
