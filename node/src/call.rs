@@ -1,6 +1,7 @@
 //! Calling whoever provides something: resolve, choose, attempt, classify, perhaps the next one.
 
 pub mod error;
+pub mod exchange;
 pub mod options;
 pub mod question;
 pub mod request;

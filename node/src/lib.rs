@@ -11,6 +11,7 @@ pub mod mcp;
 mod metrics;
 pub mod node;
 pub mod offers;
+pub mod propagation;
 pub mod run;
 pub mod runtime_file;
 pub mod tool;

@@ -1,3 +1,19 @@
 //! MCP, towards clients: the only rooms that name rmcp.
 
+pub mod access;
+mod body;
 pub mod client;
+pub mod convert;
+pub mod endpoint;
+pub mod envelope;
+pub mod inbound;
+mod local;
+mod sessions;
+pub mod surface;
+#[cfg(test)]
+mod tests;
+mod updates;
+
+pub use endpoint::Endpoint;
+pub use local::Own;
+pub use surface::Surface;
