@@ -19,6 +19,17 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Prints a script that completes meshctl's commands in a shell.
     Completion(command::completion::Completion),
+    /// Shows what a process wrote.
+    Logs(command::logs::Logs),
+    /// Runs a seed: a node at a well-known address, which newcomers ask first. `start` brings one up by itself.
+    Seed(command::seed::Seed),
+    /// Starts agents, and a seed when none answers.
+    Start(Box<command::start::Start>),
+    /// Stops what was started, and returns when it is gone.
+    Stop(command::stop::Stop),
+    /// Replaces an agent whose sources change.
+    #[command(hide = true)]
+    WatchSources(command::watch_sources::WatchSources),
 }
 
 /// How many threads a command needs.
@@ -34,7 +45,10 @@ impl Command {
     /// How many threads it needs.
     pub(crate) const fn threads(&self) -> Threads {
         match self {
-            Self::Completion(_) => Threads::One,
+            Self::Seed(_) => Threads::Many,
+            Self::Completion(_) | Self::Logs(_) | Self::Start(_) | Self::Stop(_) | Self::WatchSources(_) => {
+                Threads::One
+            }
         }
     }
 
@@ -45,6 +59,11 @@ impl Command {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Completion(command) => command.run(),
+            Self::Logs(command) => command.run().await,
+            Self::Seed(command) => command.run().await,
+            Self::Start(command) => command.run().await,
+            Self::Stop(command) => command.run().await,
+            Self::WatchSources(command) => command.run().await,
         }
     }
 }

@@ -26,6 +26,11 @@ impl Home {
         Ok(Self { root })
     }
 
+    /// A home somewhere else.
+    pub(crate) fn at(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
     /// The folder itself.
     pub(crate) fn root(&self) -> &Path {
         &self.root
@@ -38,7 +43,7 @@ impl Home {
 
     /// Keys and identities of nodes.
     pub(crate) fn state(&self) -> PathBuf {
-        self.root.join("state")
+        mesh_node::config::state_dir(&self.root)
     }
 
     /// Run-time files, one for each node that runs, written by the node.

@@ -1,9 +1,27 @@
 //! The command line of the mesh.
 
+mod book;
+mod cargo;
 mod cli;
 mod command;
+mod duration;
+mod ending;
+mod environment;
+mod follow;
 mod home;
+mod launch;
+mod lifecycle;
+mod log_file;
 mod output;
+mod process;
+mod progress;
+mod ready;
+mod seed;
+mod settings;
+mod source;
+mod suggest;
+mod timestamp;
+mod watch;
 
 use std::process::ExitCode;
 

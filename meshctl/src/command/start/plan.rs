@@ -1,0 +1,347 @@
+//! What a start comes down to, worked out from flags, settings and environment before anything runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::env;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use nix::unistd::{Group, User};
+
+use super::Start;
+use crate::book::{self, Book, Kind, SEED};
+use crate::environment;
+use crate::home::Home;
+use crate::launch::{Launch, Launched};
+use crate::output;
+use crate::progress::Progress;
+use crate::ready::Patience;
+use crate::seed::{SeedOptions, Wanted};
+use crate::settings::Settings;
+use crate::source::Source;
+
+/// How long what looks like an agent of ours is waited for when nobody said how long.
+const USUAL_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What will be done.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// What to start, replicas one by one.
+    pub(crate) launches: Vec<Launch>,
+    /// The seed to see to first.
+    pub(crate) wanted: Wanted,
+    /// How to start it.
+    pub(crate) seed: SeedOptions,
+    /// How long to wait for each, and what for.
+    pub(crate) wait: Wait,
+    /// Whether to let go of what runs.
+    pub(crate) detach: bool,
+    /// Whether to replace agents whose sources change.
+    pub(crate) watch: bool,
+    /// Whether to say nothing.
+    pub(crate) quiet: bool,
+    /// Whether to say everything.
+    pub(crate) verbose: bool,
+    /// How long an agent may take to stop.
+    pub(crate) shutdown: Duration,
+}
+
+/// How long agents are waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Not at all.
+    No,
+    /// As suits what was started; that it is not ready is no error.
+    Usual,
+    /// This long; that it is not ready is an error.
+    Must(Duration),
+}
+
+impl Plan {
+    /// The plan for `start`.
+    ///
+    /// # Errors
+    /// When what was asked for cannot be, or contradicts itself.
+    pub(crate) async fn of(start: Start, settings: &Settings, home: &Home) -> anyhow::Result<Self> {
+        let environment = environment_of(&start, settings)?;
+        let told = told_seeds(&start, settings, &environment);
+        let wanted = match start.connect_only {
+            true if told.is_none() => {
+                bail!("--connect-only needs to know where: give --seeds host:port, or --registry-url")
+            }
+            true => Wanted::Elsewhere,
+            false => Wanted::of(told.as_deref())?,
+        };
+        let mut environment = environment;
+        if let Some(seeds) = told {
+            environment.insert("MESH_SEEDS".into(), seeds);
+        }
+        let startup = start.startup_timeout.unwrap_or_else(|| settings.startup_timeout());
+        let told_port = Some(settings.registry_port).filter(|port| *port != Settings::default().registry_port);
+        let seed = SeedOptions {
+            listen: listen_of(settings),
+            port: settings.seed_port,
+            http_port: start.registry_port.or(url_port(&start)).or(told_port),
+            environment: seed_environment(&start, &environment),
+            patience: startup,
+        };
+        for (name, value) in &start.env {
+            environment.insert(name.clone(), value.clone());
+        }
+        let launches = launches(&start, environment, home).await?;
+        let wait = match (start.no_wait, start.wait) {
+            (true, _) => Wait::No,
+            (false, Some(bound)) => Wait::Must(bound.unwrap_or(startup)),
+            (false, None) => Wait::Usual,
+        };
+        if launches.is_empty() && !start.registry_only && wanted == Wanted::Elsewhere {
+            bail!("there is nothing to start: name an agent, or leave out what says that the seed is elsewhere");
+        }
+        Ok(Self {
+            launches,
+            wanted,
+            seed,
+            wait,
+            detach: start.detach || settings.enable_background,
+            watch: start.watch,
+            quiet: start.quiet,
+            verbose: start.verbose,
+            shutdown: start.shutdown_timeout.unwrap_or_else(|| settings.shutdown_timeout()),
+        })
+    }
+
+    /// Builds what has to be built. The commands to execute, in the order of the launches.
+    ///
+    /// # Errors
+    /// What the compiler said.
+    pub(crate) async fn prepare(&self, progress: &Progress) -> anyhow::Result<Vec<Vec<String>>> {
+        let mut prepared: Vec<(&Source, Vec<String>)> = Vec::new();
+        let mut programs = Vec::new();
+        for launch in &self.launches {
+            let known =
+                prepared.iter().find(|(source, _)| *source == &launch.source).map(|(_, program)| program.clone());
+            let program = match known {
+                Some(program) => program,
+                None => {
+                    progress.at(format!("preparing {}", launch.name));
+                    let said = |line: &str| progress.at(format!("{}: {line}", launch.name));
+                    let program = launch.source.prepare(said).await?;
+                    prepared.push((&launch.source, program.clone()));
+                    program
+                }
+            };
+            programs.push(program);
+        }
+        Ok(programs)
+    }
+
+    /// Whether none of the names runs already.
+    ///
+    /// # Errors
+    /// Names the first one that does.
+    pub(crate) fn refuse_running(&self, book: &Book) -> anyhow::Result<()> {
+        for launch in &self.launches {
+            if let Some(entry) = book.entry(&launch.name).filter(book::Entry::is_running) {
+                bail!(
+                    "agent '{0}' is already running (pid {1}): stop it (meshctl stop {0}), or give this one another --name",
+                    entry.name,
+                    entry.pid
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// What is waited for with `launch`.
+    pub(crate) fn patience(&self, launch: &Launch) -> Patience {
+        match self.wait {
+            Wait::No => Patience::Alive,
+            Wait::Must(bound) => Patience::Callable(bound),
+            Wait::Usual if launch.source.is_likely_ours() => Patience::Callable(USUAL_PATIENCE),
+            Wait::Usual => Patience::IfOurs(USUAL_PATIENCE),
+        }
+    }
+
+    /// With `--verbose`, says what was run.
+    pub(crate) fn describe(&self, launched: &[Launched]) {
+        if !self.verbose {
+            return;
+        }
+        for (launch, one) in self.launches.iter().zip(launched) {
+            output::say(format_args!("{} (pid {}): {}", launch.name, one.entry.pid, one.entry.command.join(" ")));
+            for (name, value) in &launch.environment {
+                let value = if is_secret(name) { "(not shown)" } else { value };
+                output::say(format_args!("  {name}={value}"));
+            }
+        }
+    }
+}
+
+async fn launches(start: &Start, environment: BTreeMap<String, String>, home: &Home) -> anyhow::Result<Vec<Launch>> {
+    let mut sources = Vec::new();
+    for agent in &start.agents {
+        let mut source = Source::of(agent).await?;
+        if let Source::Crate(it) = &mut source {
+            it.release = start.release;
+        }
+        sources.push(source);
+    }
+    if !start.command.is_empty() {
+        sources.push(Source::Command(start.command.clone()));
+    }
+    if start.name.is_some() && sources.len() > 1 {
+        bail!("--name names one agent, and {} were given: start them one by one", sources.len());
+    }
+    if let Some(folder) = start.working_dir.as_ref().filter(|folder| !folder.is_dir()) {
+        bail!("path does not exist: {} (--working-dir)", folder.display());
+    }
+    let (user, group) = identity(start)?;
+    let mut names = BTreeSet::from([SEED.to_owned()]);
+    let mut launches = Vec::new();
+    for source in sources {
+        let name = match &start.name {
+            Some(name) => name.clone(),
+            None => source.name()?,
+        };
+        for replica in 1..=start.replicas {
+            let name = if replica == 1 { name.clone() } else { format!("{name}-{replica}") };
+            book::check_name(&name)?;
+            if !names.insert(name.clone()) {
+                bail!("two processes would be called '{name}': start one of them with another --name");
+            }
+            launches.push(Launch {
+                name,
+                kind: Kind::Agent,
+                environment: environment.clone(),
+                unset: Vec::new(),
+                folder: start.working_dir.clone().or_else(|| source.folder()),
+                source: source.clone(),
+                user,
+                group,
+            });
+        }
+    }
+    // Agents find keys and neighbours where meshctl does, from whichever folder they run in.
+    for launch in &mut launches {
+        launch.environment.entry("MCP_MESH_HOME".into()).or_insert_with(|| home.root().to_string_lossy().into_owned());
+    }
+    Ok(launches)
+}
+
+/// What is set for agents, `--env` left out, which beats all of it.
+fn environment_of(start: &Start, settings: &Settings) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut set = BTreeMap::new();
+    let mut put = |name: &str, value: &str| drop(set.insert(name.to_owned(), value.to_owned()));
+    if settings.log_level != Settings::default().log_level {
+        put("MCP_MESH_LOG_LEVEL", &settings.log_level);
+    }
+    if let Some(address) = settings.listen {
+        put("MESH_LISTEN", &SocketAddr::new(address, 0).to_string());
+    }
+    // The port that it names is the seed's: agents beside it take free ones.
+    if let Some(address) = env::var("MESH_LISTEN").ok().and_then(|text| text.parse::<SocketAddr>().ok()) {
+        put("MESH_LISTEN", &SocketAddr::new(address.ip(), 0).to_string());
+    }
+    if let Some(path) = &start.env_file {
+        for (name, value) in environment::file(path)? {
+            put(&name, &value);
+        }
+    }
+    if start.dte {
+        put("MCP_MESH_DISTRIBUTED_TRACING_ENABLED", "true");
+    }
+    if start.debug || settings.debug_mode {
+        put("MCP_MESH_DEBUG", "true");
+        put("MCP_MESH_DEBUG_MODE", "true");
+        put("MCP_MESH_LOG_LEVEL", "debug");
+    }
+    if let Some(level) = start.log_level {
+        put("MCP_MESH_LOG_LEVEL", level);
+    }
+    if let Some(name) = start.agent_name.as_ref().or(start.name.as_ref()) {
+        put("MCP_MESH_AGENT_NAME", name);
+    }
+    if let Some(version) = &start.agent_version {
+        put("MCP_MESH_AGENT_VERSION", version);
+    }
+    if !start.capabilities.is_empty() {
+        put("MCP_MESH_CAPABILITIES", &start.capabilities.join(","));
+    }
+    Ok(set)
+}
+
+/// The first contacts that agents are told, by whoever says so first: flags, what is set for them, the environment, the
+/// settings.
+fn told_seeds(start: &Start, settings: &Settings, environment: &BTreeMap<String, String>) -> Option<String> {
+    let by_env = start.env.iter().rev().find(|(name, _)| name == "MESH_SEEDS").map(|(_, value)| value.clone());
+    let settings = (!settings.seeds.is_empty()).then(|| settings.seeds.join(","));
+    let set = || environment.get("MESH_SEEDS").cloned().or_else(|| env::var("MESH_SEEDS").ok());
+    by_env
+        .or_else(|| start.seeds.clone())
+        .or_else(|| registry_host(start))
+        .or_else(|| set().filter(|seeds| !seeds.is_empty()))
+        .or(settings)
+}
+
+/// The host that the flags of the existing system name, unless it is this machine, where the usual seed is meant.
+fn registry_host(start: &Start) -> Option<String> {
+    let of_url = start.registry_url.as_deref().map(|url| host_and_port(url).0);
+    let host = of_url.or(start.registry_host.as_deref())?;
+    let here = ["localhost", "127.0.0.1", "::1", "[::1]", "0.0.0.0", ""].contains(&host);
+    (!here || start.connect_only).then(|| host.to_owned())
+}
+
+/// The HTTP port in `--registry-url`.
+fn url_port(start: &Start) -> Option<u16> {
+    host_and_port(start.registry_url.as_deref()?).1
+}
+
+fn host_and_port(url: &str) -> (&str, Option<u16>) {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()),
+        _ => (authority, None),
+    }
+}
+
+fn listen_of(settings: &Settings) -> IpAddr {
+    let told =
+        env::var("MESH_LISTEN").ok().and_then(|text| text.parse::<SocketAddr>().ok()).map(|address| address.ip());
+    told.or(settings.listen).unwrap_or(Ipv4Addr::LOCALHOST.into())
+}
+
+/// What reaches the seed: the level of its log and its home; the names of agents do not.
+fn seed_environment(start: &Start, agents: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let shared =
+        ["MCP_MESH_LOG_LEVEL", "MCP_MESH_DEBUG", "MCP_MESH_DEBUG_MODE", "MESH_KEY", "MESH_NAME", "MCP_MESH_HOME"];
+    let all = agents.iter().chain(start.env.iter().map(|(name, value)| (name, value)));
+    all.filter(|(name, _)| shared.contains(&name.as_str())).map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+fn identity(start: &Start) -> anyhow::Result<(Option<u32>, Option<u32>)> {
+    let user = match &start.user {
+        None => None,
+        Some(text) => match (text.parse(), User::from_name(text)) {
+            (Ok(number), _) => Some((number, None)),
+            (_, Ok(Some(user))) => Some((user.uid.as_raw(), Some(user.gid.as_raw()))),
+            _ => bail!("there is no user {text:?} on this machine"),
+        },
+    };
+    let group = match &start.group {
+        None => None,
+        Some(text) => match text.parse() {
+            Ok(number) => Some(number),
+            Err(_) => {
+                let group = Group::from_name(text).context("cannot look up groups")?;
+                let Some(group) = group else { bail!("there is no group {text:?} on this machine") };
+                Some(group.gid.as_raw())
+            }
+        },
+    };
+    Ok((user.map(|(user, _)| user), group.or(user.and_then(|(_, group)| group))))
+}
+
+fn is_secret(name: &str) -> bool {
+    ["KEY", "TOKEN", "SECRET", "PASSWORD"].iter().any(|word| name.to_ascii_uppercase().contains(word))
+}

@@ -1,0 +1,106 @@
+//! What `start` is given: a crate folder, a program, or a command; and what to execute for it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::cargo::{self, Crate};
+
+/// Where a program comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Source {
+    /// A crate that is built first.
+    Crate(Crate),
+    /// An executable file.
+    Program(PathBuf),
+    /// A command with its arguments, as it was typed.
+    Command(Vec<String>),
+}
+
+impl Source {
+    /// What `argument` (`folder`, `folder:binary`, or the path of a program) means.
+    ///
+    /// # Errors
+    /// When there is nothing of that kind, in words that say what was looked for.
+    pub(crate) async fn of(argument: &str) -> anyhow::Result<Self> {
+        let path = Path::new(argument);
+        if path.is_dir() {
+            return Ok(Self::Crate(cargo::find(path, None).await?));
+        }
+        if let Some((folder, binary)) = argument.rsplit_once(':')
+            && !path.exists()
+            && Path::new(folder).is_dir()
+        {
+            return Ok(Self::Crate(cargo::find(Path::new(folder), Some(binary)).await?));
+        }
+        let Ok(metadata) = fs::metadata(path) else { bail!("path does not exist: {argument}") };
+        if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
+            bail!("{argument} is a YAML file, which cannot be started: name crate folders and programs");
+        }
+        if metadata.permissions().mode() & 0o111 == 0 {
+            bail!(
+                "no entry point found: {argument} is not executable; run it with what can: meshctl start -- <program> {argument}"
+            );
+        }
+        let path = fs::canonicalize(path).with_context(|| format!("cannot use {argument}"))?;
+        Ok(Self::Program(path))
+    }
+
+    /// The name of a process started from it, when none is given.
+    ///
+    /// # Errors
+    /// When it has no name of its own.
+    pub(crate) fn name(&self) -> anyhow::Result<String> {
+        let stem = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        let name = match self {
+            Self::Crate(it) => Some(it.binary.clone()),
+            Self::Program(path) => stem(path),
+            Self::Command(words) => words.first().and_then(|word| stem(Path::new(word))),
+        };
+        name.context("this has no name: give --name")
+    }
+
+    /// The folder it runs in when none is given: that of the crate, for others where meshctl was called.
+    pub(crate) fn folder(&self) -> Option<PathBuf> {
+        match self {
+            Self::Crate(it) => Some(it.folder.clone()),
+            Self::Program(_) | Self::Command(_) => None,
+        }
+    }
+
+    /// Whether a process started from it can be expected to be an agent of ours. Scripts and commands may be anything.
+    pub(crate) fn is_likely_ours(&self) -> bool {
+        match self {
+            Self::Crate(_) => true,
+            Self::Program(path) => !is_script(path),
+            Self::Command(_) => false,
+        }
+    }
+
+    /// Builds what has to be built; `progress` hears what the compiler is at. The program and its arguments.
+    ///
+    /// # Errors
+    /// What the compiler said, or that the program is gone.
+    pub(crate) async fn prepare(&self, progress: impl FnMut(&str)) -> anyhow::Result<Vec<String>> {
+        match self {
+            Self::Crate(it) => Ok(vec![text(&cargo::build(it, progress).await?)]),
+            Self::Program(path) if path.exists() => Ok(vec![text(path)]),
+            Self::Program(path) => bail!("path does not exist: {}", path.display()),
+            Self::Command(words) => Ok(words.clone()),
+        }
+    }
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+fn is_script(path: &Path) -> bool {
+    use std::io::Read;
+    let mut start = [0; 2];
+    fs::File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == *b"#!"
+}
