@@ -39,7 +39,7 @@ use tokio::task::JoinHandle;
 pub use self::events::{Event, Events, EventsError};
 pub use self::explain::{JoinState, Obstacle};
 pub use self::metrics::Metrics;
-pub use self::operate::OrderRefused;
+pub use self::operate::{OrderGround, OrderRefused};
 pub use self::setup::{GossipConfig, MAX_MESH_NAME_BYTES, Remember, SpawnError};
 pub use self::shelf::Schemas;
 pub use self::view::{MemberView, View};
@@ -57,13 +57,13 @@ use self::view::Draft;
 use crate::alive::Alive;
 use crate::id::{MemberId, MeshId};
 use crate::identity::{self, Identity};
-use crate::keyring::Keyring;
+use crate::keyring::{Keyring, MeshKey};
 use crate::moment::Moment;
 use crate::order::{OrderBook, SignedOrder};
 use crate::record::Key;
 use crate::records::SetError;
 use crate::snapshot::Snapshot;
-use crate::transport::quic::{AskError, DialError, KindTaken, MemberStream, Quic};
+use crate::transport::quic::{AskError, DialError, KindTaken, MemberStream, Quic, Trust as _};
 
 /// How many requests wait for the driver; further ones wait for room.
 const REQUESTS_WAITING: usize = 64;
@@ -72,6 +72,7 @@ const REQUESTS_WAITING: usize = 64;
 /// [`Gossip::leave`] says goodbye.
 pub struct Gossip {
     shared: Arc<Shared>,
+    trust: Arc<Trusted>,
     requests: mpsc::Sender<Request>,
     listens: Vec<SocketAddr>,
     driver: JoinHandle<()>,
@@ -169,7 +170,7 @@ impl Gossip {
         let driver = Driver {
             mesh,
             shared: Arc::clone(&shared),
-            trust,
+            trust: Arc::clone(&trust),
             requests: waiting,
             ports,
             timers: Timers::new(),
@@ -203,7 +204,7 @@ impl Gossip {
             let _told = TellOfPanic;
             driver.run(orders).await;
         });
-        Ok(Self { shared, requests, listens, driver })
+        Ok(Self { shared, trust, requests, listens, driver })
     }
 
     /// Our own id. It changes when another process turns out to have our key.
@@ -214,6 +215,11 @@ impl Gossip {
     /// Where the gossip sockets are bound, for others to be told.
     pub fn local_addresses(&self) -> &[SocketAddr] {
         &self.listens
+    }
+
+    /// The mesh keys of this node, the one that seals first: for whoever lets others prove that they hold one. Secret.
+    pub fn mesh_keys(&self) -> Vec<MeshKey> {
+        self.trust.mesh_keys()
     }
 
     /// The mesh as it is believed to be now. Takes no lock; keep it as long as you like, it does not change.

@@ -2,6 +2,7 @@
 //!
 //! An agent plugs a [`tool::ToolHost`] into a node; the node does everything else.
 
+pub mod admin;
 pub mod call;
 pub mod config;
 pub mod context;

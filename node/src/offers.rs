@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn what_is_offered_can_be_resolved_and_a_tool_without_capability_cannot() {
-        let member = MemberId([7; 16]);
+        let member = MemberId::from_bytes([7; 16]);
         let agent = mesh_gossip::catalog::AgentId::native("hello", &member).unwrap();
         let mut greet = ToolDescriptor::new("greet");
         greet.capability = Some("greeting".into());

@@ -1,11 +1,14 @@
 //! What only the operator of the mesh may do: orders, signed with the operator's key and obeyed by every member.
 
 use super::request::{Ground, Request};
+use super::setup::shared_verifier;
 use super::{Gossip, Stopped};
+use crate::alive::Life;
 use crate::id::MemberId;
+use crate::id::{MeshId, PublicKey};
 use crate::identity::operator::OperatorKey;
 use crate::keyring::{KeyHash, Keyring, KeyringError, MeshKey};
-use crate::order::{Order, OrderBody, SignedOrder};
+use crate::order::{Order, OrderBody, OrderError, SignedOrder};
 use crate::signature::Signer;
 
 /// Why an order was not given. Nothing has changed then.
@@ -21,6 +24,9 @@ pub enum OrderRefused {
     /// Nobody is called that.
     #[error("there is no member {0} in this node's view")]
     UnknownMember(MemberId),
+    /// What came is no order of the operator's.
+    #[error(transparent)]
+    Order(#[from] OrderError),
     /// The keyring cannot follow.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
@@ -29,7 +35,47 @@ pub enum OrderRefused {
     Stopped(#[from] Stopped),
 }
 
+/// What an order is signed on by an operator who is elsewhere; see [`Gossip::obey`].
+#[derive(Clone, Debug)]
+pub struct OrderGround {
+    /// The mesh.
+    pub mesh: MeshId,
+    /// The number of the next order.
+    pub number: u64,
+    /// Whose orders are obeyed.
+    pub operator: Option<PublicKey>,
+    /// The newest life of the member that was asked about.
+    pub life: Option<Life>,
+}
+
 impl Gossip {
+    /// What the next order has to be signed on; `member` is whom it will be about.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn order_ground(&self, member: Option<MemberId>) -> Result<OrderGround, Stopped> {
+        let ground = self.request(|done| Request::Standing { member, done }).await?;
+        let Ground { mesh, number, operator, life, .. } = ground;
+        Ok(OrderGround { mesh, number, operator, life })
+    }
+
+    /// Carries out and spreads an order that the operator signed elsewhere, as [`SignedOrder::bytes`].
+    ///
+    /// # Errors
+    /// [`OrderRefused`] says what to do.
+    pub async fn obey(&self, order: &[u8]) -> Result<(), OrderRefused> {
+        let mut ground = self.request(|done| Request::Standing { member: None, done }).await?;
+        let operator = ground.operator.ok_or(OrderRefused::NoOperator)?;
+        let order = SignedOrder::verify(order, ground.mesh, &operator, &*shared_verifier())?;
+        match order.order().body.clone() {
+            OrderBody::Install(key) => ground.keys.install(key)?,
+            OrderBody::Use(key) => ground.keys.use_key(key)?,
+            OrderBody::Remove(key) => ground.keys.remove(key)?,
+            OrderBody::Ban(_) | OrderBody::Unban(_) | OrderBody::Forget(..) => {}
+        }
+        Ok(self.request(|done| Request::Obey { order, done }).await?)
+    }
+
     /// Has the whole mesh forget `member` as it is now, for when it is known to be gone. If it is not, it refutes and is
     /// back: to keep somebody out, [`Gossip::ban`] them.
     ///

@@ -171,7 +171,7 @@ impl GossipConfig {
 }
 
 /// All nodes of a process hear the same signatures; each is worth checking once.
-fn shared_verifier() -> Arc<dyn Verifier> {
+pub(super) fn shared_verifier() -> Arc<dyn Verifier> {
     static SHARED: OnceLock<Arc<Ed25519Verifier>> = OnceLock::new();
     SHARED.get_or_init(Arc::default).clone()
 }

@@ -1,0 +1,390 @@
+//! The administration over a real listener, with a real gossip node behind it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::http::StatusCode;
+use bytes::Bytes;
+use mesh_gossip::catalog::{AgentId, Dependency, Health, Offers, Status, Tool};
+use mesh_gossip::config::Config;
+use mesh_gossip::gossip::keys;
+use mesh_gossip::identity::operator::OperatorKey;
+use mesh_gossip::keyring::{Keyring, MeshKey};
+use mesh_gossip::order::{Order, OrderBody, SignedOrder};
+use mesh_gossip::seeds::SeedSpec;
+use mesh_gossip::signature::Signer as _;
+use mesh_gossip::{Gossip, GossipConfig};
+use reqwest::{Client, Response};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use super::signing::{ANSWER_HEADER, NEXT_HEADER, Nonce, Signer};
+use super::wire::{
+    AgentInfo, AgentsAnswer, AuditEvent, Challenge, DependencyInfo, Explained, Ground, MembersAnswer, NodeInfo, PREFIX,
+    Problem, ToolDetail,
+};
+use super::{About, AdminState, Observer, router};
+use crate::call::question::{Desk, Questions};
+use crate::context::CallContext;
+use crate::tool::{Fault, Payload, ToolDescriptor, ToolHost, Tools};
+
+const LONG: Duration = Duration::from_secs(30);
+
+/// One node that serves its administration.
+struct Served {
+    gossip: Arc<Gossip>,
+    agent: AgentId,
+    address: SocketAddr,
+    tasks: Vec<AbortHandle>,
+}
+
+/// What the agent behind each node can do.
+struct OneTool;
+
+#[async_trait]
+impl ToolHost for OneTool {
+    fn tools(&self) -> watch::Receiver<Tools> {
+        let mut tool = ToolDescriptor::new("greet");
+        let schema = json!({"type": "object", "properties": {"first_name": {"type": "string"}}});
+        tool.input_schema = Arc::new(schema.as_object().unwrap().clone());
+        watch::channel(Tools::from([Arc::new(tool)])).1
+    }
+
+    async fn call(&self, _: &ToolDescriptor, arguments: Bytes, _: CallContext) -> Result<Payload, Fault> {
+        Ok(Payload::Value(arguments))
+    }
+}
+
+/// Somebody who asks, with a key.
+struct Asker {
+    http: Client,
+    at: SocketAddr,
+    key: MeshKey,
+}
+
+fn key(byte: u8) -> MeshKey {
+    MeshKey::from_bytes([byte; 32])
+}
+
+impl Served {
+    async fn new(name: &str, seeds: Vec<SeedSpec>) -> Self {
+        Self::with_operator(name, seeds, None).await
+    }
+
+    async fn with_operator(name: &str, seeds: Vec<SeedSpec>, operator: Option<&OperatorKey>) -> Self {
+        let mut ring = Keyring::new(key(1));
+        ring.install(key(2)).unwrap();
+        let config = GossipConfig {
+            keys: Some(ring),
+            listen: vec![([127, 0, 0, 1], 0).into()],
+            seeds,
+            protocol: Config::local(),
+            operator: operator.map(mesh_gossip::signature::Signer::public_key),
+            ..GossipConfig::new("admin")
+        };
+        let gossip = Arc::new(Gossip::spawn(config).await.unwrap());
+        let agent = AgentId::native(name, &gossip.me()).unwrap();
+        let observer = Observer::new(&gossip);
+        let questions = Questions::new(Arc::clone(&gossip), observer.answer_at(Desk::default(), Arc::new(OneTool)));
+        let answering = tokio::spawn(questions.serve().await.unwrap()).abort_handle();
+        let about = About {
+            agent: watch::channel(agent.clone()).1,
+            name: name.into(),
+            role: "agent".into(),
+            mesh: "admin".into(),
+            url: None,
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = router(AdminState { gossip: Arc::clone(&gossip), questions, observer, about });
+        let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() }).abort_handle();
+        Self { gossip, agent, address, tasks: vec![answering, serving] }
+    }
+
+    async fn offer(&self, change: impl FnOnce(&mut Offers)) {
+        let name = self.agent.as_str().rsplit_once('-').unwrap().0;
+        let mut offers = Offers::new(self.agent.clone(), name);
+        change(&mut offers);
+        self.gossip.set(keys::offers(&self.agent).unwrap(), offers.encode().unwrap()).await.unwrap();
+    }
+
+    fn asker(&self) -> Asker {
+        Asker { http: client(), at: self.address, key: key(1) }
+    }
+
+    fn seed(&self) -> SeedSpec {
+        self.gossip.local_addresses()[0].into()
+    }
+
+    async fn sees(&self, what: impl Fn(&mesh_gossip::View) -> bool) {
+        let mut views = self.gossip.watch();
+        tokio::time::timeout(LONG, views.wait_for(|view| what(view))).await.unwrap().unwrap();
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
+    }
+}
+
+fn client() -> Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder().no_proxy().build().unwrap()
+}
+
+impl Asker {
+    fn url(&self, target: &str) -> String {
+        format!("http://{}{target}", self.at)
+    }
+
+    async fn signer(&self) -> Signer {
+        let challenge = self.http.get(self.url(&format!("{PREFIX}/challenge"))).send().await.unwrap();
+        let challenge: Challenge = challenge.json().await.unwrap();
+        Signer::new(&self.key, challenge.nonce.parse().unwrap())
+    }
+
+    async fn send(&self, signer: &Signer, method: &str, target: &str, body: Vec<u8>) -> Response {
+        let credentials = signer.credentials(method, target, &body).to_string();
+        let request = self.http.request(method.parse().unwrap(), self.url(target)).header("authorization", credentials);
+        request.body(body).send().await.unwrap()
+    }
+
+    async fn get<T: DeserializeOwned>(&self, rest: &str) -> T {
+        let signer = self.signer().await;
+        let response = self.send(&signer, "GET", &format!("{PREFIX}/{rest}"), Vec::new()).await;
+        assert_eq!(response.status(), StatusCode::OK, "{rest}");
+        let mac = response.headers()[ANSWER_HEADER].to_str().unwrap().to_owned();
+        let body = response.bytes().await.unwrap();
+        assert_eq!(mac, signer.answer(200, &body).to_hex().as_str());
+        serde_json::from_slice(&body).unwrap()
+    }
+
+    async fn refusal(&self, rest: &str) -> (StatusCode, Problem) {
+        let signer = self.signer().await;
+        refused(self.send(&signer, "GET", &format!("{PREFIX}/{rest}"), Vec::new()).await).await
+    }
+}
+
+async fn refused(response: Response) -> (StatusCode, Problem) {
+    (response.status(), response.json().await.unwrap())
+}
+
+#[tokio::test]
+async fn who_holds_a_key_of_the_ring_is_answered_and_the_answer_is_signed() {
+    let node = Served::new("hello", Vec::new()).await;
+    let mut asker = node.asker();
+    let info: NodeInfo = asker.get("node").await;
+    assert_eq!((info.agent_id, info.live), (node.agent.to_string(), 1));
+    asker.key = key(2);
+    let members: MembersAnswer = asker.get("members").await;
+    assert_eq!(members.members[0].id, node.gossip.me().to_string());
+}
+
+#[tokio::test]
+async fn nobody_else_is_answered_not_even_on_loopback() {
+    let node = Served::new("hello", Vec::new()).await;
+    let mut asker = node.asker();
+    for target in ["node", "members", "agents", "no-such-question"] {
+        let bare = asker.http.get(asker.url(&format!("{PREFIX}/{target}"))).send().await.unwrap();
+        assert_eq!(bare.headers()["www-authenticate"], "Mesh");
+        let (status, problem) = refused(bare).await;
+        assert_eq!((status, problem.error.as_str()), (StatusCode::UNAUTHORIZED, "unsigned"));
+        assert!(problem.message.contains("MESH_KEY"));
+    }
+    let basic = asker.http.get(asker.url(&format!("{PREFIX}/node"))).header("authorization", "Basic eDp5").send().await;
+    assert_eq!(refused(basic.unwrap()).await.1.error, "unsigned");
+    asker.key = key(3);
+    assert_eq!(asker.refusal("node").await.1.error, "unknown_key");
+}
+
+#[tokio::test]
+async fn a_request_is_good_once_and_as_it_was_signed() {
+    let node = Served::new("hello", Vec::new()).await;
+    let asker = node.asker();
+    let target = format!("{PREFIX}/node");
+    let signer = asker.signer().await;
+    let first = asker.send(&signer, "GET", &target, Vec::new()).await;
+    assert_eq!(first.status(), StatusCode::OK);
+    let next: Nonce = first.headers()[NEXT_HEADER].to_str().unwrap().parse().unwrap();
+    let (status, problem) = refused(asker.send(&signer, "GET", &target, Vec::new()).await).await;
+    assert_eq!((status, problem.error.as_str()), (StatusCode::UNAUTHORIZED, "replayed"));
+
+    let signer = Signer::new(&key(1), next);
+    let other = signer.credentials("GET", &format!("{PREFIX}/members"), b"").to_string();
+    let moved = asker.http.get(asker.url(&target)).header("authorization", other).send().await.unwrap();
+    assert_eq!(refused(moved).await.1.error, "wrong_signature");
+    let body = signer.credentials("POST", &format!("{PREFIX}/orders"), b"one").to_string();
+    let orders = asker.http.post(asker.url(&format!("{PREFIX}/orders"))).header("authorization", body).body("two");
+    assert_eq!(refused(orders.send().await.unwrap()).await.1.error, "wrong_signature");
+
+    let elsewhere = Served::new("other", Vec::new()).await;
+    let foreign = Asker { at: elsewhere.address, ..node.asker() };
+    let signer = asker.signer().await;
+    let answer = refused(foreign.send(&signer, "GET", &target, Vec::new()).await).await;
+    assert_eq!(answer.1.error, "foreign_nonce");
+}
+
+#[tokio::test]
+async fn large_bodies_and_web_pages_are_turned_away() {
+    let node = Served::new("hello", Vec::new()).await;
+    let asker = node.asker();
+    let target = format!("{PREFIX}/orders");
+    let signer = asker.signer().await;
+    let (status, problem) =
+        refused(asker.send(&signer, "POST", &target, vec![0; super::MAX_BODY_BYTES + 1]).await).await;
+    assert_eq!((status, problem.error.as_str()), (StatusCode::PAYLOAD_TOO_LARGE, "too_large"));
+    for path in ["challenge", "node"] {
+        let page = asker.http.get(asker.url(&format!("{PREFIX}/{path}"))).header("origin", "http://evil.example");
+        assert_eq!(page.send().await.unwrap().status(), StatusCode::FORBIDDEN);
+    }
+    let (status, problem) = asker.refusal("nothing").await;
+    assert_eq!((status, problem.error.as_str()), (StatusCode::NOT_FOUND, "unknown_question"));
+    assert_eq!(asker.refusal("agents?all=perhaps").await.0, StatusCode::BAD_REQUEST);
+}
+
+fn consumer(offers: &mut Offers) {
+    let mut tool = Tool::new("greet", "greeting");
+    let dependency = |selector: &str, required| Dependency { selector: selector.parse().unwrap(), required };
+    tool.dependencies = vec![dependency("date", true), dependency("weather +fast", false)];
+    offers.labels.insert("runtime".into(), "rust".into());
+    offers.tools = vec![tool];
+}
+
+fn provider(offers: &mut Offers) {
+    offers.endpoints = vec!["http://10.0.0.1:9000".into()];
+    offers.tools = vec![Tool::new("get_date", "date")];
+}
+
+#[tokio::test]
+async fn agents_are_listed_with_what_they_depend_on() {
+    let (one, two) = {
+        let one = Served::new("hello", Vec::new()).await;
+        let two = Served::new("system", vec![one.seed()]).await;
+        (one, two)
+    };
+    one.offer(consumer).await;
+    one.sees(|view| view.catalog().capabilities().count() == 1).await;
+    let alone: AgentsAnswer = one.asker().get("agents").await;
+    let tool = &alone.agents[0].tools[0];
+    assert_eq!(tool.unavailable_reason.as_deref(), Some("requires date, which nobody offers"));
+
+    two.offer(provider).await;
+    one.sees(|view| view.catalog().capabilities().count() == 2).await;
+    let both: AgentsAnswer = one.asker().get("agents?all=true").await;
+    let [hello, system] = &both.agents[..] else { panic!("{both:?}") };
+    assert_eq!((hello.name.as_str(), hello.status.as_str(), hello.runtime.as_str()), ("hello", "healthy", "rust"));
+    assert_eq!((hello.dependencies_resolved, hello.dependencies_total), (1, 2));
+    assert_eq!(hello.dependency_resolutions[0].provider_agent_id, two.agent.to_string());
+    assert_eq!(hello.dependency_resolutions[1].status, "unresolved");
+    assert!(hello.tools[0].available && system.tools[0].available);
+    assert_eq!(system.endpoint, "http://10.0.0.1:9000");
+
+    let sick = Health { status: Status::Unhealthy, ..Health::default() };
+    two.gossip.set(keys::health(&two.agent).unwrap(), sick.encode().unwrap()).await.unwrap();
+    let ill = two.agent.clone();
+    one.sees(|view| {
+        view.catalog().agents().any(|agent| *agent.owner.agent.as_str() == *ill.as_str() && agent.health.is_some())
+    })
+    .await;
+    let healthy: AgentsAnswer = one.asker().get("agents").await;
+    assert_eq!(healthy.agents.len(), 1);
+}
+
+#[tokio::test]
+async fn a_resolution_is_explained_by_any_node_and_its_history_by_its_own() {
+    let one = Served::new("hello", Vec::new()).await;
+    let two = Served::new("system", vec![one.seed()]).await;
+    one.offer(consumer).await;
+    two.sees(|view| view.catalog().capabilities().count() == 1).await;
+    two.offer(provider).await;
+    one.sees(|view| view.catalog().capabilities().count() == 2).await;
+
+    let explained: Explained = two.asker().get("resolve?selector=date%20%2Bfast").await;
+    assert_eq!(explained.candidates[0].agent_id, two.agent.to_string());
+    let none: Explained = two.asker().get("resolve?selector=date%20fast").await;
+    let tags = none.stages.iter().find(|stage| stage.stage == "tags").unwrap();
+    assert_eq!((none.candidates.len(), tags.evicted[0].reason.as_str()), (0, "MissingTag"));
+    assert_eq!(two.asker().refusal("resolve?selector=date%20(").await.0, StatusCode::BAD_REQUEST);
+
+    let needed: Vec<DependencyInfo> = two.asker().get("dependencies?agent=hel").await;
+    assert!(needed[0].required && needed[0].resolution.candidates.len() == 1);
+
+    // The task that writes may come a moment after the view.
+    let asker = two.asker();
+    let events = tokio::time::timeout(LONG, async {
+        loop {
+            let events: Vec<AuditEvent> = asker.get("audit?agent=hello").await;
+            if events.iter().any(|event| event.trace.chosen.is_some()) {
+                return events;
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    let events = events.await.unwrap();
+    assert_eq!(events[0].event_type, "dependency_resolved");
+    assert_eq!(events[0].trace.chosen.as_ref().unwrap().function_name, "get_date");
+    assert!(events.iter().any(|event| event.event_type == "dependency_unresolved"));
+    let of_other: Vec<AuditEvent> = asker.get("audit?agent=hello&function=other").await;
+    assert!(of_other.is_empty());
+}
+
+#[tokio::test]
+async fn agents_are_found_by_name_id_or_beginning_and_ambiguity_is_told() {
+    let one = Served::new("hello", Vec::new()).await;
+    let two = Served::new("help", vec![one.seed()]).await;
+    one.offer(|offers| offers.tools = vec![Tool::new("a", "a")]).await;
+    two.offer(|offers| offers.tools = vec![Tool::new("b", "b")]).await;
+    one.sees(|view| view.catalog().capabilities().count() == 2).await;
+    let asker = one.asker();
+    for text in ["hello", "HELL", one.agent.as_str()] {
+        assert_eq!(asker.get::<AgentInfo>(&format!("agent?agent={text}")).await.name, "hello");
+    }
+    let tool = Tool::new("greet", "greeting");
+    one.offer(|offers| offers.tools = vec![tool.clone()]).await;
+    two.sees(|view| view.catalog().capabilities().any(|(name, _)| name == "greeting")).await;
+    let detail: ToolDetail = two.asker().get("tool?tool=greet").await;
+    assert_eq!(detail.input_schema.unwrap()["properties"]["first_name"]["type"], "string");
+    two.offer(|offers| offers.tools = vec![tool]).await;
+    one.sees(|view| view.catalog().capabilities().any(|(name, offers)| (name, offers) == ("greeting", 2))).await;
+    let (status, problem) = asker.refusal("tool?tool=greeting").await;
+    assert_eq!((status, problem.choices.len()), (StatusCode::CONFLICT, 2));
+    assert_eq!(asker.refusal("tool?tool=x&agent=hello").await.1.message, "tool 'x' not found on agent 'hello'");
+    let (status, problem) = asker.refusal("agent?agent=hel").await;
+    assert_eq!((status, problem.choices.len()), (StatusCode::CONFLICT, 2));
+    let (status, problem) = asker.refusal("agent?agent=x").await;
+    assert_eq!((status, problem.message.as_str()), (StatusCode::NOT_FOUND, "no healthy agent found matching 'x'"));
+}
+
+#[tokio::test]
+async fn orders_need_the_operator_and_travel_sealed() {
+    let directory = tempfile::tempdir().unwrap();
+    let operator = OperatorKey::make(directory.path()).unwrap();
+    let node = Served::with_operator("hello", Vec::new(), Some(&operator)).await;
+    let asker = node.asker();
+    let target = format!("{PREFIX}/orders");
+    let ground: Ground = asker.get("ground").await;
+    let mesh = mesh_gossip::id::MeshId(ground.mesh);
+    let order = Order { number: ground.number, body: OrderBody::Install(key(9)) };
+
+    let stranger = OperatorKey::make(&directory.path().join("stranger")).unwrap();
+    assert_ne!(stranger.public_key(), operator.public_key());
+    let signer = asker.signer().await;
+    let forged = SignedOrder::sign(order.clone(), mesh, &stranger);
+    let (status, problem) = refused(asker.send(&signer, "POST", &target, signer.seal(forged.bytes())).await).await;
+    assert_eq!((status, problem.error.as_str()), (StatusCode::FORBIDDEN, "order_refused"));
+
+    let signed = SignedOrder::sign(order, mesh, &operator);
+    let signer = asker.signer().await;
+    let open = asker.send(&signer, "POST", &target, signed.bytes().to_vec()).await;
+    assert_eq!(open.status(), StatusCode::BAD_REQUEST);
+    let signer = asker.signer().await;
+    let sealed = asker.send(&signer, "POST", &target, signer.seal(signed.bytes())).await;
+    assert_eq!(sealed.status(), StatusCode::OK);
+    let after: Ground = asker.get("ground").await;
+    assert!(after.keys.contains(&key(9).hash().to_string()));
+}
