@@ -19,8 +19,16 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Prints a script that completes meshctl's commands in a shell.
     Completion(command::completion::Completion),
+    /// Shows and changes the settings of this home.
+    Config(command::config::Config),
+    /// Makes the keys of a mesh, or takes those of an invitation.
+    Init(command::init::Init),
+    /// Prints the line with which a second machine joins. It holds the mesh key.
+    Invite(command::invite::Invite),
     /// Shows what a process wrote.
     Logs(command::logs::Logs),
+    /// Shows the documents, offline.
+    Man(command::man::Man),
     /// Runs a seed: a node at a well-known address, which newcomers ask first. `start` brings one up by itself.
     Seed(command::seed::Seed),
     /// Starts agents, and a seed when none answers.
@@ -46,9 +54,7 @@ impl Command {
     pub(crate) const fn threads(&self) -> Threads {
         match self {
             Self::Seed(_) => Threads::Many,
-            Self::Completion(_) | Self::Logs(_) | Self::Start(_) | Self::Stop(_) | Self::WatchSources(_) => {
-                Threads::One
-            }
+            _ => Threads::One,
         }
     }
 
@@ -59,7 +65,11 @@ impl Command {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Completion(command) => command.run(),
+            Self::Config(command) => command.run(),
+            Self::Init(command) => command.run(),
+            Self::Invite(command) => command.run(),
             Self::Logs(command) => command.run().await,
+            Self::Man(command) => command.run(),
             Self::Seed(command) => command.run().await,
             Self::Start(command) => command.run().await,
             Self::Stop(command) => command.run().await,

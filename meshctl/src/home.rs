@@ -27,6 +27,7 @@ impl Home {
     }
 
     /// A home somewhere else.
+    #[cfg(test)]
     pub(crate) fn at(root: &Path) -> Self {
         Self { root: root.to_owned() }
     }

@@ -9,6 +9,7 @@ mod ending;
 mod environment;
 mod follow;
 mod home;
+mod invitation;
 mod launch;
 mod lifecycle;
 mod log_file;

@@ -32,16 +32,25 @@ pub(crate) enum Wanted {
 /// How a seed is started.
 #[derive(Clone, Debug)]
 pub(crate) struct SeedOptions {
-    /// The address it listens on for gossip.
-    pub(crate) listen: IpAddr,
-    /// Its usual UDP port.
-    pub(crate) port: u16,
+    /// The address it listens on for gossip, with its usual UDP port.
+    pub(crate) listen: SocketAddr,
+    /// Whether it must be just that port, or a free one does when it is taken.
+    pub(crate) port: Port,
     /// Its HTTP port, if it must be just that one.
     pub(crate) http_port: Option<u16>,
     /// What is set in its environment.
     pub(crate) environment: BTreeMap<String, String>,
     /// How long it may take to be ready.
     pub(crate) patience: Duration,
+}
+
+/// Whether a port can be another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Port {
+    /// Others rely on it.
+    Exact,
+    /// It is what is tried first.
+    Preferred,
 }
 
 /// The seed there is after [`ensure`].
@@ -136,10 +145,12 @@ pub(crate) async fn ensure(
 async fn launch(home: &Home, place: Option<SocketAddr>, options: &SeedOptions) -> anyhow::Result<Launched> {
     let meshctl = env::current_exe().context("cannot tell which program this is")?;
     let mut command = vec![meshctl.to_string_lossy().into_owned(), "seed".into()];
-    match place {
-        Some(address) => command.extend(["--listen".into(), address.to_string()]),
-        None => {
-            command.extend(["--listen".into(), options.listen.to_string(), "--port".into(), options.port.to_string()])
+    let (address, port) = place.map_or((options.listen, options.port), |address| (address, Port::Exact));
+    match port {
+        Port::Exact => command.extend(["--listen".into(), address.to_string()]),
+        Port::Preferred => {
+            let (ip, port) = (address.ip().to_string(), address.port().to_string());
+            command.extend(["--listen".into(), ip, "--port".into(), port]);
         }
     }
     if let Some(port) = options.http_port {

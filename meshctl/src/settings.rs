@@ -22,6 +22,8 @@ use crate::home::Home;
 /// What is set, with where each value comes from left behind.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Settings {
+    /// The name of the mesh.
+    pub(crate) mesh: String,
     /// First contacts of all that is started; none given means this machine's seed.
     pub(crate) seeds: Vec<String>,
     /// The IP address that seed and agents listen on for other nodes; none given means loopback.
@@ -55,6 +57,15 @@ pub(crate) struct Item {
 
 /// All keys.
 pub(crate) const ITEMS: &[Item] = &[
+    Item {
+        key: "mesh",
+        variable: Some("MESH_NAME"),
+        help: "name of the mesh",
+        take: |settings, text| {
+            settings.mesh = text.to_owned();
+            Ok(())
+        },
+    },
     Item {
         key: "seeds",
         variable: Some("MESH_SEEDS"),
@@ -124,6 +135,7 @@ pub(crate) const ITEMS: &[Item] = &[
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            mesh: "default".into(),
             seeds: Vec::new(),
             listen: None,
             seed_port: DEFAULT_GOSSIP_PORT,

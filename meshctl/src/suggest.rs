@@ -4,7 +4,8 @@
 pub(crate) fn near<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut near: Vec<(usize, &str)> = names
         .map(|name| {
-            let related = name.starts_with(typed) || typed.starts_with(name) || name.contains(typed);
+            let related =
+                name.starts_with(typed) || (name.len() > 2 && typed.starts_with(name)) || name.contains(typed);
             (if related { 1 } else { distance(typed, name) }, name)
         })
         .filter(|(distance, _)| *distance <= 1 + typed.chars().count() / 3)

@@ -47,6 +47,7 @@ pub(crate) async fn keep(home: &Home, launch: &Launch) -> anyhow::Result<()> {
     let _watcher = sources.watch(changed)?;
     let debounce = seconds("MCP_MESH_RELOAD_DEBOUNCE", 0.5)?;
     let mut look = interval(LOOK);
+    output::say(format_args!("{}: watching its sources", launch.name));
     loop {
         tokio::select! {
             _ = look.tick() => {

@@ -78,7 +78,7 @@ impl Stop {
             ending::end_seed(&home, self.how(), Dependants::Spare).await?
         };
         self.report_seed(&seed);
-        if agents.is_empty() && seed == SeedEnd::None {
+        if agents.is_empty() && seed == SeedEnd::None && !self.clean {
             self.say("No agents running in background");
         }
         if failed > 0 {

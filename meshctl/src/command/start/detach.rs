@@ -72,7 +72,7 @@ pub(crate) async fn finish(
         }
     }
     if !plan.quiet {
-        report(home, &running, seed.as_ref());
+        report(home, &running, seed.as_ref(), plan.launches.is_empty());
     }
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -86,14 +86,14 @@ pub(crate) fn died(home: &Home, name: &str) -> anyhow::Error {
     }
 }
 
-fn report(home: &Home, running: &[&Launch], seed: Option<&Seed>) {
+fn report(home: &Home, running: &[&Launch], seed: Option<&Seed>, only_seed: bool) {
     if let Some(Seed::Started(_)) = seed {
         output::say(format_args!("Started '{SEED}' in detach"));
     }
     let logs = home.logs();
     match running {
         [] => {
-            if seed.is_some() {
+            if only_seed && seed.is_some() {
                 output::say(format_args!("Logs: {}", LogFile::of(home, SEED).path(0).display()));
                 output::say(format_args!("Use 'meshctl logs {SEED}' to view or 'meshctl stop' to stop"));
             }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -16,7 +16,7 @@ use crate::launch::{Launch, Launched};
 use crate::output;
 use crate::progress::Progress;
 use crate::ready::Patience;
-use crate::seed::{SeedOptions, Wanted};
+use crate::seed::{Port, SeedOptions, Wanted};
 use crate::settings::Settings;
 use crate::source::Source;
 
@@ -77,10 +77,11 @@ impl Plan {
             environment.insert("MESH_SEEDS".into(), seeds);
         }
         let startup = start.startup_timeout.unwrap_or_else(|| settings.startup_timeout());
+        let (listen, port) = listen_of(settings);
         let told_port = Some(settings.registry_port).filter(|port| *port != Settings::default().registry_port);
         let seed = SeedOptions {
-            listen: listen_of(settings),
-            port: settings.seed_port,
+            listen,
+            port,
             http_port: start.registry_port.or(url_port(&start)).or(told_port),
             environment: seed_environment(&start, &environment),
             patience: startup,
@@ -235,11 +236,14 @@ fn environment_of(start: &Start, settings: &Settings) -> anyhow::Result<BTreeMap
     if settings.log_level != Settings::default().log_level {
         put("MCP_MESH_LOG_LEVEL", &settings.log_level);
     }
+    if settings.mesh != Settings::default().mesh {
+        put("MESH_NAME", &settings.mesh);
+    }
     if let Some(address) = settings.listen {
         put("MESH_LISTEN", &SocketAddr::new(address, 0).to_string());
     }
     // The port that it names is the seed's: agents beside it take free ones.
-    if let Some(address) = env::var("MESH_LISTEN").ok().and_then(|text| text.parse::<SocketAddr>().ok()) {
+    if let Some(address) = address_of("MESH_LISTEN") {
         put("MESH_LISTEN", &SocketAddr::new(address.ip(), 0).to_string());
     }
     if let Some(path) = &start.env_file {
@@ -305,10 +309,20 @@ fn host_and_port(url: &str) -> (&str, Option<u16>) {
     }
 }
 
-fn listen_of(settings: &Settings) -> IpAddr {
-    let told =
-        env::var("MESH_LISTEN").ok().and_then(|text| text.parse::<SocketAddr>().ok()).map(|address| address.ip());
-    told.or(settings.listen).unwrap_or(Ipv4Addr::LOCALHOST.into())
+/// Where the seed listens. What the environment says is exact; its usual port may be another one.
+fn listen_of(settings: &Settings) -> (SocketAddr, Port) {
+    match address_of("MESH_LISTEN") {
+        Some(address) => (address, Port::Exact),
+        None => {
+            let ip = settings.listen.unwrap_or(Ipv4Addr::LOCALHOST.into());
+            (SocketAddr::new(ip, settings.seed_port), Port::Preferred)
+        }
+    }
+}
+
+/// The address in a variable of meshctl's own environment.
+fn address_of(variable: &str) -> Option<SocketAddr> {
+    env::var(variable).ok()?.parse().ok()
 }
 
 /// What reaches the seed: the level of its log and its home; the names of agents do not.
@@ -316,7 +330,13 @@ fn seed_environment(start: &Start, agents: &BTreeMap<String, String>) -> BTreeMa
     let shared =
         ["MCP_MESH_LOG_LEVEL", "MCP_MESH_DEBUG", "MCP_MESH_DEBUG_MODE", "MESH_KEY", "MESH_NAME", "MCP_MESH_HOME"];
     let all = agents.iter().chain(start.env.iter().map(|(name, value)| (name, value)));
-    all.filter(|(name, _)| shared.contains(&name.as_str())).map(|(name, value)| (name.clone(), value.clone())).collect()
+    let shared = all.filter(|(name, _)| shared.contains(&name.as_str()));
+    let mut set: BTreeMap<String, String> = shared.map(|(name, value)| (name.clone(), value.clone())).collect();
+    // A port that it names is an agent's.
+    if let Some(address) = address_of("MESH_HTTP_LISTEN").filter(|address| address.port() == 0) {
+        set.insert("MESH_HTTP_LISTEN".into(), address.to_string());
+    }
+    set
 }
 
 fn identity(start: &Start) -> anyhow::Result<(Option<u32>, Option<u32>)> {
