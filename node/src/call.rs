@@ -4,7 +4,9 @@ pub mod error;
 pub mod exchange;
 pub mod options;
 pub mod question;
+pub mod quic;
 pub mod request;
+pub mod window;
 
 use std::sync::Arc;
 
