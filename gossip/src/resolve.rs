@@ -4,6 +4,7 @@
 //! requires in turn), tags, version and schema; the survivors are ordered by [`Score`]. Nothing here is decided by the
 //! order in which offers arrived.
 
+pub mod affinity;
 mod availability;
 mod explain;
 pub mod llm;

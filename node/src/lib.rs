@@ -15,6 +15,7 @@ pub mod offers;
 pub mod propagation;
 pub mod run;
 pub mod runtime_file;
+pub mod session;
 pub mod tool;
 pub mod trace;
 pub mod wrap;

@@ -1,5 +1,14 @@
 //! Running one tool on this node, whoever brought the call.
 
+pub mod arguments;
+mod duplicates;
+pub mod metrics;
+mod runner;
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,6 +17,8 @@ use bytes::Bytes;
 use mesh_gossip::catalog::AgentId;
 use tokio_util::sync::CancellationToken;
 
+pub use self::runner::{RunSettings, Runner, Verifier, WeakRunner};
+pub(crate) use self::runner::{ended_with, word};
 use crate::context::{Origin, Outlet, Scope};
 use crate::mcp::client::ClientHandle;
 use crate::tool::{Fault, Payload};

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use mesh_gossip::catalog::AgentId;
 
-use crate::tool::Fault;
+use crate::tool::{Fault, FaultKind};
+use crate::trace::Outcome;
 
 /// Why a call has no result.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -45,10 +46,12 @@ pub enum CallError {
         why: String,
     },
     /// The connection broke while the call ran, and it may not be repeated. Find out before calling again.
-    #[error("{agent} was lost while the call ran: it may have run, and is not idempotent")]
+    #[error("{agent} was lost while the call ran, which may not be repeated ({why}): it may have run")]
     MayHaveRun {
         /// Who may have run it.
         agent: AgentId,
+        /// What happened with each that was tried.
+        why: String,
     },
     /// The deadline passed. It may have run.
     #[error("no result after {after:?}")]
@@ -72,4 +75,26 @@ pub enum CallError {
     /// This node has too many calls under way, or is stopping. Repeat it later.
     #[error("overloaded: {0}")]
     Overloaded(String),
+}
+
+impl CallError {
+    /// Whether a tool may have run, so that only an idempotent call may simply be made again.
+    pub fn may_have_run(&self) -> bool {
+        match self {
+            Self::Fault { fault, .. } => {
+                !fault.kind.did_not_run() && !matches!(fault.kind, FaultKind::InvalidArguments | FaultKind::Forbidden)
+            }
+            Self::MayHaveRun { .. } | Self::TimedOut { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// How the span of the call ends.
+    pub(super) fn outcome(&self) -> Outcome {
+        match self {
+            Self::TimedOut { .. } => Outcome::TimedOut,
+            Self::Fault { fault, .. } => crate::run::ended_with(fault.kind),
+            _ => Outcome::Error,
+        }
+    }
 }

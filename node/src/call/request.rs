@@ -7,7 +7,7 @@ use mesh_gossip::catalog::{AgentId, Owner};
 use mesh_gossip::resolve::Query;
 
 use super::options::CallOptions;
-use crate::context::Scope;
+use crate::context::{Scope, SessionKey};
 use crate::tool::Payload;
 use crate::trace::TraceContext;
 
@@ -16,13 +16,15 @@ use crate::trace::TraceContext;
 pub struct Request {
     /// Who shall serve it.
     pub target: Target,
-    /// The tool, where the target does not say it: required for [`Target::Agent`], otherwise another tool of the agent
-    /// that was resolved.
+    /// The tool, where the target does not say it: required for [`Target::Agent`] and [`Target::Exactly`], otherwise
+    /// another tool of the agent that was resolved.
     pub tool: Option<Arc<str>>,
     /// The text of a JSON object, at most [`crate::context::MAX_PAYLOAD_BYTES`].
     pub arguments: Bytes,
     /// What the consumer asks for on top of what the producer advertises.
     pub options: CallOptions,
+    /// Which session it is part of. Where this says nothing the argument `session_id` counts, then the scope's.
+    pub session: Option<SessionKey>,
     /// What it inherits.
     pub scope: Scope,
 }
@@ -49,4 +51,18 @@ pub struct Reply {
     pub attempts: u32,
     /// The span of the call.
     pub trace: TraceContext,
+}
+
+impl Request {
+    /// A call of `target` that asks for nothing else and inherits nothing.
+    pub fn new(target: Target, arguments: impl Into<Bytes>) -> Self {
+        Self {
+            target,
+            tool: None,
+            arguments: arguments.into(),
+            options: CallOptions::default(),
+            session: None,
+            scope: Scope::default(),
+        }
+    }
 }
