@@ -6,6 +6,7 @@ use std::time::Duration;
 use mesh_gossip::catalog::{AgentId, Owner, Tool};
 use mesh_gossip::gossip::JoinState;
 use mesh_gossip::resolve::Query;
+use mesh_gossip::resolve::selector::DEFAULT_NAMESPACE;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::attempt::{Attempt, Failed};
@@ -131,18 +132,18 @@ impl<'a> Course<'a> {
 
     /// All who will do now. Right after the start of the node, while the mesh has not been found, it is waited for them.
     async fn field(&self) -> Result<Field, CallError> {
+        let mut field = self.look();
+        if !field.is_empty() || self.attempts > 0 {
+            return Ok(field);
+        }
         let settled = self.inner.started + self.inner.settings.settle;
         let mut until = self.request.scope.deadline.map_or(settled, |deadline| deadline.min(settled));
-        let mut views = self.inner.gossip.watch();
         let mut is_joined = self.is_joined();
         if is_joined {
             until = self.begun;
         }
+        let mut views = self.inner.gossip.watch();
         loop {
-            let field = self.look();
-            if !field.is_empty() || self.attempts > 0 {
-                return Ok(field);
-            }
             let now = Instant::now();
             if now >= until {
                 return Err(self.unresolved(&field));
@@ -152,6 +153,10 @@ impl<'a> Course<'a> {
             if !is_joined && self.is_joined() {
                 is_joined = true;
                 until = until.min(Instant::now() + FIRST_RECORDS);
+            }
+            field = self.look();
+            if !field.is_empty() {
+                return Ok(field);
             }
         }
     }
@@ -173,7 +178,8 @@ impl<'a> Course<'a> {
     /// The query, asked in our namespace.
     fn at_home(&self, query: &Arc<Query>) -> Arc<Query> {
         let namespace = &self.inner.settings.namespace;
-        if !query.selector().namespace.is_own() {
+        // What names no namespace is looked up in the default one anyway.
+        if !query.selector().namespace.is_own() || **namespace == *DEFAULT_NAMESPACE {
             return Arc::clone(query);
         }
         self.inner.resolver.query(&query.selector().clone().asked_in(namespace))

@@ -14,8 +14,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use serde_json::{Map, Value};
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use self::message::Message;
@@ -27,6 +28,9 @@ use crate::trace::{TRACEPARENT, TRACESTATE, X_PARENT_SPAN, X_TRACE_ID};
 
 /// How long it may take to connect.
 const CONNECT_BUDGET: Duration = Duration::from_millis(500);
+
+/// How long a server may take to hear that a call is cancelled.
+const CANCEL_WITHIN: Duration = Duration::from_secs(2);
 
 /// The most servers whose sessions are remembered.
 const MAX_SESSIONS: usize = 1024;
@@ -93,11 +97,31 @@ struct Session {
     protocol: HeaderValue,
 }
 
-/// An answer other than the one to our request.
+/// What came of a request.
 enum Answer {
     Outcome(Result<Payload, Fault>),
     /// The server wants a session, or another one.
     WantsSession(String),
+}
+
+/// A request within a session, where closing the connection means nothing. Dropped before it is over, it is cancelled.
+struct Waiting(Option<(Client, Url, Session, u64)>);
+
+impl Waiting {
+    fn over(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let (Some((client, url, session, id)), Ok(runtime)) = (self.0.take(), Handle::try_current()) else { return };
+        let mut headers = HeaderMap::new();
+        add_session(&mut headers, Some(&session));
+        let request = request(&client, &url, message::cancelled(id), headers).timeout(CANCEL_WITHIN);
+        // A server that cannot be told runs on until it is done.
+        runtime.spawn(async move { drop(request.send().await) });
+    }
 }
 
 impl Http {
@@ -135,24 +159,17 @@ impl Http {
         let body = message::call_tool(id, attempt.tool, attempt.arguments, &meta(attempt, id));
         let mut headers = headers_of(attempt.scope);
         add_session(&mut headers, session);
-        let response = self.post(url, body, headers).await?;
-        let status = response.status();
-        if status.is_success() {
-            return self.read(url, response, id, attempt.outlet, session).await.map(Answer::Outcome);
-        }
-        let text = error_text(response).await;
-        let why = format!("the server answers {status}: {text}");
-        match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                Ok(Answer::Outcome(Err(Fault::new(FaultKind::Forbidden, why))))
+        let waiting = session.map(|session| self.waiting(url, session, id));
+        let answer = match self.post(url, body, headers).await {
+            Ok(response) if response.status().is_success() => {
+                self.read(url, response, id, attempt.outlet, session).await.map(Answer::Outcome)
             }
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                Ok(Answer::Outcome(Err(Fault::new(FaultKind::Overloaded, why))))
-            }
-            StatusCode::PAYLOAD_TOO_LARGE => Ok(Answer::Outcome(Err(Fault::new(FaultKind::TooLarge, why)))),
-            _ if status.is_client_error() => Ok(Answer::WantsSession(why)),
-            _ => Ok(Answer::Outcome(Err(Fault::new(FaultKind::Failed, why)))),
-        }
+            Ok(response) => Ok(refusal(response.status(), &error_text(response).await)),
+            Err(error) => Err(error),
+        };
+        // It has ended one way or the other: there is nothing left to be cancelled.
+        waiting.into_iter().for_each(Waiting::over);
+        answer
     }
 
     /// Reads the answer to request `id`, as JSON or as events.
@@ -243,9 +260,20 @@ impl Http {
         })
     }
 
+    /// From now on the server is told when nobody waits for its answer to request `id`.
+    fn waiting(&self, url: &Url, session: &Session, id: u64) -> Waiting {
+        let client = self.client.get().and_then(|client| client.as_ref().ok()).cloned();
+        Waiting(client.map(|client| (client, url.clone(), session.clone(), id)))
+    }
+
     fn next_id(&self) -> u64 {
         self.requests.fetch_add(1, Ordering::Relaxed)
     }
+}
+
+fn request(client: &Client, url: &Url, body: Bytes, headers: HeaderMap) -> RequestBuilder {
+    let request = client.post(url.clone()).headers(headers).body(body);
+    request.header(CONTENT_TYPE, "application/json").header(ACCEPT, "application/json, text/event-stream")
 }
 
 fn client() -> Result<Client, String> {
@@ -330,6 +358,19 @@ fn protocol_in(text: &[u8], id: u64) -> Option<HeaderValue> {
     let message: Message<'_> = serde_json::from_slice(text).ok()?;
     let result: Value = serde_json::from_str(message.result.filter(|_| message.answers(id))?.get()).ok()?;
     HeaderValue::from_str(result.get("protocolVersion")?.as_str()?).ok()
+}
+
+/// What an answer without a result means.
+fn refusal(status: StatusCode, text: &str) -> Answer {
+    let why = format!("the server answers {status}: {text}");
+    let kind = match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => FaultKind::Forbidden,
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => FaultKind::Overloaded,
+        StatusCode::PAYLOAD_TOO_LARGE => FaultKind::TooLarge,
+        _ if status.is_client_error() => return Answer::WantsSession(why),
+        _ => FaultKind::Failed,
+    };
+    Answer::Outcome(Err(Fault::new(kind, why)))
 }
 
 /// The beginning of an error page, on one line.

@@ -91,6 +91,12 @@ pub(super) fn initialize(id: u64) -> Bytes {
 /// What ends the beginning of a session.
 pub(super) const INITIALIZED: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
 
+/// What a server is told whose answer to request `id` nobody waits for any more.
+pub(super) fn cancelled(id: u64) -> Bytes {
+    let params = format!(r#"{{"requestId":{id},"reason":"the caller gave up"}}"#);
+    format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{params}}}"#).into()
+}
+
 /// What a server is told that asks us something, which nobody here can answer.
 pub(super) fn not_understood(id: &RawValue) -> Bytes {
     let error = format!(r#"{{"code":{METHOD_NOT_FOUND},"message":"this client answers no requests"}}"#);
