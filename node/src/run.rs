@@ -1,7 +1,6 @@
 //! Running one tool on this node, whoever brought the call.
 
 pub mod arguments;
-mod duplicates;
 pub mod metrics;
 mod runner;
 

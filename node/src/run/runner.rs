@@ -13,10 +13,10 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{self, Aside};
-use super::duplicates::{Brought, Duplicates, outcome_of};
 use super::{Arrival, CallId, Dispatch, metrics};
 use crate::call::Caller;
 use crate::call::propagate::Propagation;
+use crate::call::window::Once;
 use crate::context::{CallContext, Headers, MAX_PAYLOAD_BYTES, Origin, Outlet, Scope};
 use crate::tool::{Fault, FaultKind, Payload, ToolDescriptor, ToolHost, Tools};
 use crate::trace::{Outcome, Running, SpanKind, TraceContext};
@@ -62,7 +62,8 @@ struct Inner {
     settings: RunSettings,
     places: Arc<Semaphore>,
     is_draining: AtomicBool,
-    duplicates: Duplicates,
+    /// The calls of other nodes: each runs once, however often it is sent.
+    once: Once,
 }
 
 /// A call that may run: what is left of its arrival once it was looked at.
@@ -93,7 +94,7 @@ impl Runner {
             places: Arc::new(Semaphore::new(settings.most.min(Semaphore::MAX_PERMITS))),
             settings,
             is_draining: AtomicBool::new(false),
-            duplicates: Duplicates::default(),
+            once: Once::default(),
         }))
     }
 
@@ -102,16 +103,12 @@ impl Runner {
     /// # Errors
     /// [`Fault`], for the caller as it is; its kind says what to do.
     pub async fn run(&self, arrival: Arrival) -> Result<Payload, Fault> {
-        let inner = &*self.0;
-        let guard = match inner.duplicates.bring(arrival.id) {
-            Brought::First(guard) => guard,
-            Brought::Again(first) => return outcome_of(first).await,
-        };
-        // Refused, it counts as never brought: the guard is dropped.
-        let (admitted, arrival) = inner.admit(arrival).await?;
-        let outcome = inner.run(admitted, arrival).await;
-        guard.ended(&outcome);
-        outcome
+        let Origin::Member(member) = arrival.origin else { return self.0.take(arrival).await };
+        let cancelled = arrival.cancelled.clone();
+        let call = (member, arrival.id);
+        let inner = Arc::clone(&self.0);
+        let run = |cancelled| async move { inner.take(Arrival { cancelled, ..arrival }).await };
+        self.0.once.run(call, &cancelled, run).await
     }
 
     /// How many calls are under way.
@@ -154,6 +151,11 @@ impl Dispatch for Runner {
 impl Inner {
     fn under_way(&self) -> usize {
         self.settings.most - self.places.available_permits().min(self.settings.most)
+    }
+
+    async fn take(&self, arrival: Arrival) -> Result<Payload, Fault> {
+        let (admitted, arrival) = self.admit(arrival).await?;
+        self.run(admitted, arrival).await
     }
 
     /// Looks at a call before anything runs.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mesh_gossip::MemberId;
 use tokio::time::Instant;
 
 use super::{Arrival, RunSettings};
@@ -35,7 +36,8 @@ async fn what_stock_callers_put_into_arguments_is_taken_out_and_used() {
 #[tokio::test]
 async fn a_call_that_is_brought_twice_runs_once() {
     let node = Plan::with([tool("who")]).start(&[]).await;
-    let once = arrival("who", "{}");
+    let member = MemberId::from_bytes([1; 16]);
+    let once = Arrival { origin: Origin::Member(member), ..arrival("who", "{}") };
     let (one, two) = tokio::join!(node.runner.run(once.clone()), node.runner.run(once.clone()));
     assert_eq!(one, two);
     assert_eq!(node.runner.run(once).await, two);
