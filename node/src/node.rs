@@ -2,6 +2,7 @@
 
 mod gossiping;
 mod life;
+mod parts;
 mod publish;
 
 use std::net::SocketAddr;
@@ -20,30 +21,50 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::life::{Phase, interrupted};
+use crate::call::Caller;
+use crate::call::neighbours::Neighbours;
+use crate::call::quic::serve::Server;
 use crate::config::{ConfigError, NodeConfig};
 use crate::health::{HealthCheck, Verdict};
 use crate::http::listener::{BoundedListener, Connection, ListenError};
 use crate::http::{self, probes::Probes};
+use crate::mcp::{Endpoint, Surface};
 use crate::offers::NotOffered;
+use crate::run::{Runner, Verifier};
 use crate::runtime_file::{RuntimeFile, process_started};
 use crate::tool::ToolHost;
+use crate::trace::Ring;
 
 /// What an agent plugs into its node.
 pub struct Plug {
     /// Its tools.
     pub host: Arc<dyn ToolHost>,
+    /// What its author's own rmcp handler adds to them, if there is one.
+    pub surface: Option<Surface>,
     /// Its own HTTP routes: they answer whatever the node does not.
     pub router: Option<Router>,
     /// Says again and again whether it works.
     pub health: Option<HealthCheck>,
     /// Says whether it has started.
     pub startup: Option<HealthCheck>,
+    /// Checks the credentials of calls to tools that require some.
+    pub verifier: Option<Arc<dyn Verifier>>,
+    /// The other nodes of this process.
+    pub neighbours: Neighbours,
 }
 
 impl Plug {
     /// Tools and nothing else.
     pub fn new(host: Arc<dyn ToolHost>) -> Self {
-        Self { host, router: None, health: None, startup: None }
+        Self {
+            host,
+            surface: None,
+            router: None,
+            health: None,
+            startup: None,
+            verifier: None,
+            neighbours: Neighbours::default(),
+        }
     }
 }
 
@@ -51,6 +72,9 @@ impl Plug {
 pub struct Node {
     config: Arc<NodeConfig>,
     gossip: Arc<Gossip>,
+    caller: Caller,
+    runner: Runner,
+    server: Server,
     phase: watch::Sender<Phase>,
     agent: watch::Receiver<AgentId>,
     withdraw: CancellationToken,
@@ -69,6 +93,8 @@ struct Http {
     local: SocketAddr,
     /// Takes no more connections, and ends each after its request.
     close: CancellationToken,
+    /// Its MCP sessions would last as long as their clients like.
+    endpoint: Endpoint,
 }
 
 /// Every task of a node; dropped, it ends them.
@@ -93,6 +119,9 @@ pub enum StartError {
     /// The agent's tools cannot be offered.
     #[error(transparent)]
     Offers(#[from] NotOffered),
+    /// A tool demands credentials that nobody here can check.
+    #[error("the tool {0:?} demands credentials (auth_required): give the agent a verifier that checks them")]
+    NoVerifier(Arc<str>),
     /// The agent's name makes no id.
     #[error("the agent's name makes no id: {0}")]
     Id(#[from] NotAnAgentId),
@@ -129,14 +158,21 @@ impl Node {
         let phase = watch::Sender::new(Phase::Joining);
         let (agent, agents) = watch::channel(publish::agent_id(&config, &gossip.me())?);
         let withdraw = CancellationToken::new();
-        let verdict = follow_health(plug.health, &config, &tasks).await;
+        let verdict = follow_health(plug.health.clone(), &config, &tasks).await;
         let url = listener.as_ref().map(|listener| http::url(listener.address(), config.http.host.as_deref()));
 
+        if let Some(tool) = plug.host.tools().borrow().iter().find(|tool| tool.options.auth_required == Some(true))
+            && plug.verifier.is_none()
+        {
+            return Err(StartError::NoVerifier(Arc::clone(&tool.name)));
+        }
+        let ring = Ring::default();
+        ring.belongs_to(agents.borrow().as_str());
         let publisher = publish::Publisher {
             config: Arc::clone(&config),
             gossip: Arc::clone(&gossip),
             http_url: url.clone(),
-            host: plug.host,
+            host: Arc::clone(&plug.host),
             verdict: verdict.clone(),
             agent,
             withdraw: withdraw.clone(),
@@ -145,12 +181,21 @@ impl Node {
         publisher.check()?;
         tasks.spawn(publisher.run());
 
-        let probes =
-            Probes { name: config.name.as_str().into(), phase: phase.subscribe(), verdict, startup: plug.startup };
-        let parts = http::Parts { probes, mcp: Router::new(), admin: Router::new(), author: plug.router };
-        let http = listener.zip(url).map(|(listener, url)| Http::serve(listener, url, http::router(parts), &tasks));
+        let parts::Calling { caller, runner, server } = parts::calling(&config, &gossip, &ring, &plug).await?;
+        let endpoint = parts::endpoint(&config, &runner, &plug);
+        tasks.spawn(parts::relayed(&gossip, endpoint.clone()).await?);
+        let (admin, answers) = parts::administration(&config, &gossip, &plug.host, agents.clone(), url.clone()).await?;
+        tasks.spawn(answers);
+        let http = listener.zip(url).map(|(listener, url)| {
+            let phase = phase.subscribe();
+            let probes = Probes { name: config.name.as_str().into(), phase, verdict, startup: plug.startup.clone() };
+            let mcp = parts::mcp(&config, &url, &endpoint);
+            let router = http::router(http::Parts { probes, mcp, admin, author: plug.router.clone() });
+            Http::serve(listener, url, router, endpoint, &tasks)
+        });
         tasks.spawn(become_ready(Arc::clone(&gossip), phase.clone(), gossiping::is_alone_fine(&config)));
-        let mut node = Self { config, gossip, phase, agent: agents, withdraw, http, file: None, tasks };
+        let mut node =
+            Self { config, gossip, caller, runner, server, phase, agent: agents, withdraw, http, file: None, tasks };
         node.file = node.write_file();
         Ok(node)
     }
@@ -168,6 +213,16 @@ impl Node {
     /// The gossip beneath.
     pub fn gossip(&self) -> &Arc<Gossip> {
         &self.gossip
+    }
+
+    /// The way to all tools of the mesh.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// What runs the agent's own tools.
+    pub fn runner(&self) -> &Runner {
+        &self.runner
     }
 
     /// Where others reach its HTTP, as `http://host:port`; `None` when it serves none.
@@ -193,7 +248,14 @@ impl Node {
         self.phase.send_replace(Phase::Draining);
         self.withdraw.cancel();
         tokio::time::sleep(WITHDRAWAL.min(self.config.drain / 4)).await;
+        // Clients of MCP sessions hear that the server closes; what they have under way is finished.
+        let patience = deadline.saturating_duration_since(Instant::now() + GOODBYE);
+        let (_, running) = tokio::join!(self.server.drain(patience), self.runner.drain(Instant::now() + patience));
+        if running > 0 {
+            tracing::warn!(running, "calls were cut short: they did not end within the time for a stop");
+        }
         if let Some(http) = &self.http {
+            http.endpoint.close();
             http.close.cancel();
         }
         if let Some((home, file)) = self.file.take() {
@@ -256,7 +318,7 @@ async fn become_ready(gossip: Arc<Gossip>, phase: watch::Sender<Phase>, is_alone
 }
 
 impl Http {
-    fn serve(listener: BoundedListener, url: String, router: Router, tasks: &Tasks) -> Self {
+    fn serve(listener: BoundedListener, url: String, router: Router, endpoint: Endpoint, tasks: &Tasks) -> Self {
         let local = http::nearby(listener.address());
         let close = CancellationToken::new();
         let closed = close.clone().cancelled_owned();
@@ -267,7 +329,7 @@ impl Http {
                 tracing::error!(%error, "HTTP has stopped");
             }
         });
-        Self { url, local, close }
+        Self { url, local, close, endpoint }
     }
 }
 

@@ -9,10 +9,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use mesh_gossip::gossip::Event;
-use mesh_gossip::resolve::resolve;
 use mesh_gossip::resolve::selector::Selector;
+use mesh_gossip::resolve::{Query, resolve};
 use mesh_gossip::seeds::SeedSpec;
 use mesh_gossip::{Gossip, View};
+use mesh_node::call::{CallError, Request, Target};
 use mesh_node::config::NodeConfig;
 use mesh_node::context::CallContext;
 use mesh_node::health::{HealthCheck, Verdict};
@@ -41,6 +42,11 @@ fn greeter() -> Arc<Greeter> {
     let mut tool = ToolDescriptor::new("greet");
     tool.capability = Some("greeting".into());
     Arc::new(Greeter(watch::Sender::new([Arc::new(tool)].into())))
+}
+
+/// An agent without tools.
+fn silent() -> Arc<Greeter> {
+    Arc::new(Greeter(watch::Sender::new([].into())))
 }
 
 fn config(name: &str, home: &Path, seeds: &[&Node]) -> NodeConfig {
@@ -120,4 +126,34 @@ async fn a_taken_port_is_exchanged_unless_others_rely_on_it() {
     wishes.http.port_taken = mesh_node::config::PortTaken::Refuse;
     let refused = Node::start(wishes, Plug::new(greeter())).await.unwrap_err().to_string();
     assert!(refused.contains("MESH_HTTP_LISTEN"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_tool_is_called_across_nodes_and_by_any_mcp_client_and_refuses_when_its_agent_leaves() {
+    let home = tempfile::tempdir().unwrap();
+    let provider = Node::start(config("provider", home.path(), &[]), Plug::new(greeter())).await.unwrap();
+    let consumer = Node::start(config("consumer", home.path(), &[&provider]), Plug::new(silent())).await.unwrap();
+    timeout(PATIENCE, consumer.ready()).await.unwrap();
+    until(consumer.gossip(), |view| providers(view) == 1).await;
+    let request = Request::new(
+        Target::Capability(Arc::new(Query::new(Selector::new("greeting")))),
+        Bytes::from_static(br#"{"name":"Ada"}"#),
+    );
+    let reply = consumer.caller().call(request.clone()).await.unwrap();
+    assert_eq!(reply.payload, Payload::Value(Bytes::from_static(br#"{"name":"Ada"}"#)));
+    assert_eq!(reply.agent, provider.agent_id());
+
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"greet","arguments":{"a":1}}}"#;
+    let client = reqwest::Client::new();
+    let post = |origin: Option<&str>| {
+        let request = client.post(format!("{}/mcp", provider.http_url().unwrap())).body(call);
+        let request = request.header("content-type", "application/json");
+        origin.map_or(request.try_clone().unwrap(), |origin| request.header("origin", origin)).send()
+    };
+    let answer: serde_json::Value = post(None).await.unwrap().json().await.unwrap();
+    assert_eq!(answer["result"]["structuredContent"]["a"], 1, "{answer}");
+    assert_eq!(post(Some("https://elsewhere.example")).await.unwrap().status(), 403);
+
+    provider.stop().await;
+    assert!(matches!(consumer.caller().call(request).await, Err(CallError::Unresolved { .. })));
 }

@@ -15,9 +15,9 @@ use tokio_util::sync::CancellationToken;
 use super::arguments::{self, Aside};
 use super::{Arrival, CallId, Dispatch, metrics};
 use crate::call::Caller;
-use crate::call::propagate::Propagation;
 use crate::call::window::Once;
 use crate::context::{CallContext, Headers, MAX_PAYLOAD_BYTES, Origin, Outlet, Scope};
+use crate::propagation::Propagation;
 use crate::tool::{Fault, FaultKind, Payload, ToolDescriptor, ToolHost, Tools};
 use crate::trace::{Outcome, Running, SpanKind, TraceContext};
 
@@ -212,7 +212,7 @@ impl Inner {
         scope.trace =
             scope.trace.or_else(|| TraceContext::from_mesh(aside.trace_id.as_deref()?, aside.parent_span.as_deref()));
         let headers = aside.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        for (name, value) in self.settings.propagate.filter(headers) {
+        for (name, value) in self.settings.propagate.select(headers) {
             if !scope.headers.iter().any(|(known, _)| *known == name) {
                 scope.headers.push((name, value));
             }

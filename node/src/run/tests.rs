@@ -7,9 +7,9 @@ use tokio::time::Instant;
 
 use super::{Arrival, RunSettings};
 use crate::call::options::CallOptions;
-use crate::call::propagate::Propagation;
 use crate::call::tests::bench::{Plan, counts, tool};
 use crate::context::Origin;
+use crate::propagation::Propagation;
 use crate::tool::{FaultKind, Payload, ToolDescriptor};
 use crate::trace::Outcome;
 
@@ -19,7 +19,7 @@ fn arrival(tool: &str, arguments: &str) -> Arrival {
 
 #[tokio::test]
 async fn what_stock_callers_put_into_arguments_is_taken_out_and_used() {
-    let propagate = Propagation::new(["x-team-*"]).unwrap();
+    let propagate = Propagation::new(["x-team-*"]);
     let settings = RunSettings { propagate, ..RunSettings::default() };
     let node = Plan { settings, ..Plan::with([tool("echo")]) }.start(&[]).await;
     let arguments = r#"{"a":1,"_trace_id":"aaaabbbbccccddddaaaabbbbccccdddd","_parent_span":"1111222233334444","_mesh_headers":{"X-Team-A":"red","cookie":"no"},"session_id":"anna"}"#;

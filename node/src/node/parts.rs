@@ -1,0 +1,129 @@
+//! The parts of a node that call and are called, put together in the order in which they need each other.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axum::body::Body;
+use axum::{Router, middleware};
+use http::{Request, Response};
+use mesh_gossip::catalog::AgentId;
+use mesh_gossip::{Gossip, MemberId};
+use tokio::sync::watch;
+
+use super::{Plug, StartError};
+use crate::admin::{self, About, AdminState, Observer};
+use crate::call::exchange;
+use crate::call::question::{Desk, Questions};
+use crate::call::quic::serve::{ServeLimits, Server, serve};
+use crate::call::{CallSettings, Caller};
+use crate::config::NodeConfig;
+use crate::mcp::access::{AccessRules, guard};
+use crate::mcp::{Endpoint, Own};
+use crate::propagation::Propagation;
+use crate::run::{RunSettings, Runner};
+use crate::tool::ToolHost;
+use crate::trace::Ring;
+
+/// How many exchanges wait to be answered.
+const EXCHANGES_WAITING: usize = 256;
+
+/// What calls and is called.
+pub(super) struct Calling {
+    pub(super) caller: Caller,
+    pub(super) runner: Runner,
+    pub(super) server: Server,
+}
+
+/// The way to others, the runner of our tools, and the server of calls that other nodes bring.
+pub(super) async fn calling(
+    config: &NodeConfig,
+    gossip: &Arc<Gossip>,
+    ring: &Ring,
+    plug: &Plug,
+) -> Result<Calling, StartError> {
+    let settings = CallSettings {
+        namespace: Arc::clone(&config.namespace),
+        timeout: config.calls.timeout,
+        settle: config.calls.settle,
+        propagate: propagation(config),
+        ..CallSettings::default()
+    };
+    let caller = Caller::new(Arc::clone(gossip), settings, ring.clone(), plug.neighbours.clone());
+    let settings = RunSettings {
+        most: config.calls.max_running,
+        timeout: config.calls.timeout,
+        propagate: propagation(config),
+        verifier: plug.verifier.clone(),
+    };
+    let runner = Runner::new(Arc::clone(&plug.host), caller.clone(), settings);
+    plug.neighbours.join(gossip, &runner);
+    let limits = ServeLimits { calls: config.calls.max_running, ..ServeLimits::default() };
+    let server = serve(gossip, Arc::new(runner.clone()), limits).await?;
+    Ok(Calling { caller, runner, server })
+}
+
+/// The agent's MCP server.
+pub(super) fn endpoint(config: &NodeConfig, runner: &Runner, plug: &Plug) -> Endpoint {
+    let calls = Arc::new(runner.clone());
+    let (name, version, description) = (config.name.as_str(), config.version.as_str(), config.description.as_str());
+    let own = Own::new(name, version, description, &*plug.host, calls, propagation(config));
+    plug.surface.clone().unwrap_or_default().endpoint(own)
+}
+
+/// Answers other nodes that pass MCP requests on to this one, until the node stops.
+///
+/// # Errors
+/// [`StartError::Calls`] when somebody does already.
+pub(super) async fn relayed(
+    gossip: &Gossip,
+    endpoint: Endpoint,
+) -> Result<impl Future<Output = ()> + Send + use<>, StartError> {
+    let streams = gossip.register(exchange::KIND, EXCHANGES_WAITING).await?;
+    Ok(exchange::serve(Arc::new(Relayed(endpoint)), streams))
+}
+
+struct Relayed(Endpoint);
+
+#[async_trait]
+impl exchange::Answer for Relayed {
+    /// Members may do whatever this agent's clients may.
+    async fn answer(&self, _: MemberId, request: Request<Body>) -> Response<Body> {
+        self.0.serve(request).await
+    }
+}
+
+/// What other nodes may ask, and what meshctl asks. The future answers the former.
+pub(super) async fn administration(
+    config: &NodeConfig,
+    gossip: &Arc<Gossip>,
+    host: &Arc<dyn ToolHost>,
+    agent: watch::Receiver<AgentId>,
+    url: Option<String>,
+) -> Result<(Router, impl Future<Output = ()> + Send + use<>), StartError> {
+    let observer = Observer::new(gossip);
+    let questions = Questions::new(Arc::clone(gossip), observer.answer_at(Desk::default(), Arc::clone(host)));
+    let answers = questions.serve().await?;
+    let about = About {
+        agent,
+        name: config.name.clone(),
+        role: config.role.word().to_owned(),
+        mesh: config.mesh.name.clone(),
+        url,
+    };
+    let router = admin::router(AdminState { gossip: Arc::clone(gossip), questions, observer, about });
+    Ok((router, answers))
+}
+
+/// Everything MCP, behind the rules on who may call.
+pub(super) fn mcp(config: &NodeConfig, url: &str, endpoint: &Endpoint) -> Router {
+    let advertised = url.parse::<http::Uri>().ok().and_then(|url| url.host().map(str::to_owned));
+    let names = advertised.iter().map(|name| name.trim_start_matches('[').trim_end_matches(']'));
+    let origins = config.http.allowed_origins.iter().map(String::as_str);
+    let rules = Arc::new(AccessRules::new(&config.http.access, names, origins));
+    Router::new().nest("/mcp", endpoint.router()).layer(middleware::from_fn_with_state(rules, guard))
+}
+
+fn propagation(config: &NodeConfig) -> Propagation {
+    Propagation::new(config.calls.propagate.iter().map(String::as_str))
+}
