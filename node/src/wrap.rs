@@ -6,7 +6,9 @@
 mod backoff;
 mod connect;
 mod describe;
+mod exchange;
 mod invoke;
+mod mirror;
 mod process;
 mod relay;
 mod supervise;
@@ -24,18 +26,22 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use mesh_gossip::resolve::version::Version;
-use rmcp::RoleClient;
 use rmcp::service::Peer;
-use tokio::sync::watch;
+use rmcp::{RoleClient, ServerHandler};
+use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use self::relay::Relay;
+use self::mirror::Mirror;
+use self::relay::{Change, Relay};
 use crate::context::CallContext;
 use crate::tool::{Fault, Payload, ToolDescriptor, ToolHost, Tools};
 
 /// How long stopping waits: a child has two seconds to notice that its input ended and two after SIGTERM.
 const STOP_PATIENCE: Duration = Duration::from_secs(6);
+
+/// How many changes are kept for those who serve prompts and resources; who is slower is told that all has changed.
+const CHANGES_KEPT: usize = 64;
 
 /// An MCP server and how it appears in the mesh.
 #[derive(Clone, Debug)]
@@ -105,6 +111,8 @@ struct Shared {
     tools: watch::Sender<Tools>,
     condition: watch::Sender<Condition>,
     session: ArcSwapOption<Session>,
+    /// Tells those who serve prompts and resources what becomes of them.
+    changes: broadcast::Sender<Change>,
 }
 
 /// The connection to a server that answers.
@@ -124,6 +132,7 @@ impl WrappedServer {
             tools: watch::Sender::new(Arc::from([])),
             condition: watch::Sender::new(Condition::Starting),
             session: ArcSwapOption::empty(),
+            changes: broadcast::Sender::new(CHANGES_KEPT),
         });
         let stop = CancellationToken::new();
         let supervisor = tokio::spawn(supervise::run(Arc::clone(&shared), wrapped, stop.clone()));
@@ -135,6 +144,12 @@ impl WrappedServer {
         self.shared.condition.subscribe()
     }
 
+    /// What the server has besides tools (prompts, resources, completion), as a handler that all
+    /// MCP sessions share.
+    pub fn rest(&self) -> impl ServerHandler + use<> {
+        Mirror::new(Arc::clone(&self.shared))
+    }
+
     /// Withdraws its tools and ends the server, within six seconds. Dropping the future leaves that to a task.
     pub async fn stop(&self) {
         self.stop.cancel();
@@ -143,6 +158,13 @@ impl WrappedServer {
             // The supervisor kills what is left of the server when it is dropped, so a timeout loses nothing.
             let _ = tokio::time::timeout(STOP_PATIENCE, supervisor).await;
         }
+    }
+}
+
+impl Session {
+    /// Whether the server speaks a protocol in which every request stands for itself.
+    fn is_modern(&self) -> bool {
+        self.peer.peer_info().is_some_and(|info| !info.protocol_version.has_initialize())
     }
 }
 

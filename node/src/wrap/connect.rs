@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rmcp::model::{ClientCapabilities, ClientConfig, Implementation, ProtocolVersion};
+use rmcp::model::{
+    ClientCapabilities, ClientConfig, Implementation, ProtocolVersion, ResourceUpdatedNotificationParam,
+};
 use rmcp::service::{
     ClientInitializeError, NotificationContext, RoleClient, RunningService, serve_client_with_lifecycle,
 };
@@ -12,7 +14,7 @@ use rmcp::{ClientHandler, service::ClientLifecycleMode, transport::async_rw::Asy
 use tokio::time::timeout;
 
 use super::process::Process;
-use super::relay::{Relay, Tap};
+use super::relay::{Change, Relay, Tap};
 use super::{Server, Wrapped};
 
 /// How long a server may take until it answers: one that `npx` has to download first takes a while.
@@ -82,6 +84,22 @@ impl ClientHandler for Handler {
     fn get_info(&self) -> ClientConfig {
         let us = Implementation::new("mesh", env!("CARGO_PKG_VERSION"));
         ClientConfig::new(ClientCapabilities::default(), us)
+    }
+
+    async fn on_prompt_list_changed(&self, _context: NotificationContext<RoleClient>) {
+        self.0.changed(Change::Prompts);
+    }
+
+    async fn on_resource_list_changed(&self, _context: NotificationContext<RoleClient>) {
+        self.0.changed(Change::Resources);
+    }
+
+    async fn on_resource_updated(
+        &self,
+        resource: ResourceUpdatedNotificationParam,
+        _context: NotificationContext<RoleClient>,
+    ) {
+        self.0.changed(Change::Resource(resource.uri.into()));
     }
 
     async fn on_tool_list_changed(&self, _context: NotificationContext<RoleClient>) {

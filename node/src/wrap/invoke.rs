@@ -4,11 +4,12 @@ use bytes::Bytes;
 use rmcp::model::{
     CallToolRequest, CallToolRequestParams, CallToolResult, ClientRequest, ErrorCode, RequestMetaObject, ServerResult,
 };
-use rmcp::service::{PeerRequestOptions, RequestHandle, RoleClient, ServiceError};
+use rmcp::service::ServiceError;
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 
 use super::Session;
+use super::exchange::Exchange;
 use crate::context::{MAX_PAYLOAD_BYTES, Outlet, Scope};
 use crate::tool::{Fault, FaultKind, JsonObject, Payload};
 
@@ -33,31 +34,19 @@ pub(super) async fn call(
         .map_err(|error| Fault::new(FaultKind::InvalidArguments, format!("arguments are no JSON object: {error}")))?;
     let original = session.originals.get(tool).cloned().unwrap_or_else(|| tool.to_owned());
     let request = CallToolRequest::new(CallToolRequestParams::new(original).with_arguments(arguments));
-    let options = PeerRequestOptions::no_options().with_meta(meta(along.scope));
-    let request = session.peer.send_request_with_option(ClientRequest::CallToolRequest(request), options).await;
-    let handle = request.map_err(|_| away(name))?;
-    let mut listening = session.relay.listen(handle.progress_token.clone());
-    let mut request = UnderWay(Some(handle));
+    let request = ClientRequest::CallToolRequest(request);
+    let mut exchange = Exchange::begin(session, request, meta(along.scope)).await.map_err(|_| away(name))?;
     let deadline = async {
         match along.scope.deadline {
             Some(deadline) => sleep_until(deadline).await,
             None => std::future::pending().await,
         }
     };
-    tokio::pin!(deadline);
-    let answer = loop {
-        tokio::select! {
-            answer = request.answer() => break answer,
-            Some(update) = listening.said.recv() => along.outlet.send(update).await,
-            () = along.cancelled.cancelled() => return Err(Fault::new(FaultKind::Cancelled, "the caller gave up")),
-            () = &mut deadline => {
-                return Err(Fault::new(FaultKind::TimedOut, format!("{name} did not answer in time")));
-            }
-        }
+    let answer = tokio::select! {
+        answer = exchange.answer(along.outlet) => answer,
+        () = along.cancelled.cancelled() => return Err(Fault::new(FaultKind::Cancelled, "the caller gave up")),
+        () = deadline => return Err(Fault::new(FaultKind::TimedOut, format!("{name} did not answer in time"))),
     };
-    while let Ok(update) = listening.said.try_recv() {
-        along.outlet.send(update).await;
-    }
     let failed = |what: &str| Err(Fault::new(FaultKind::Failed, format!("{name} {what}")));
     match answer {
         Ok(ServerResult::CallToolResult(result)) => payload(&result),
@@ -78,28 +67,6 @@ pub(super) async fn call(
     }
 }
 
-/// A request whose answer nobody has yet. Dropped before, it is cancelled at the server.
-struct UnderWay(Option<RequestHandle<RoleClient>>);
-
-impl UnderWay {
-    /// Waits for the answer; dropping the future loses nothing.
-    async fn answer(&mut self) -> Result<ServerResult, ServiceError> {
-        let Some(handle) = &mut self.0 else { return std::future::pending().await };
-        let answer = (&mut handle.rx).await;
-        self.0 = None;
-        answer.unwrap_or(Err(ServiceError::TransportClosed))
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        if let Some(handle) = self.0.take() {
-            // Bounded by the queue of the connection, which has an owner: it ends with it.
-            tokio::spawn(handle.cancel(Some("the caller gave up".to_owned())));
-        }
-    }
-}
-
 fn away(name: &str) -> Fault {
     Fault::new(FaultKind::DependencyUnavailable, format!("the MCP server behind {name} is not there at the moment"))
 }
@@ -109,6 +76,9 @@ fn meta(scope: &Scope) -> RequestMetaObject {
     let mut meta = RequestMetaObject::new();
     if let Some(trace) = scope.trace {
         meta.set_traceparent(trace.to_string());
+    }
+    if let Some(state) = &scope.trace_state {
+        meta.set_tracestate(&**state);
     }
     meta
 }

@@ -13,7 +13,7 @@ use rmcp::model::{
 };
 use rmcp::service::{RoleClient, RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, broadcast, mpsc};
 
 use crate::context::Update;
 
@@ -22,11 +22,23 @@ const UPDATES_WAITING: usize = 256;
 
 type Calls = HashMap<ProgressToken, mpsc::Sender<Update>>;
 
+/// Something besides tools that is no longer as it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// The list of prompts.
+    Prompts,
+    /// The list of resources.
+    Resources,
+    /// This resource.
+    Resource(Arc<str>),
+}
+
 /// Who is told what.
 #[derive(Debug)]
 pub(super) struct Relay {
     name: Arc<str>,
     calls: Mutex<Calls>,
+    changes: broadcast::Sender<Change>,
     /// The tools have changed.
     pub(super) tools_changed: Notify,
 }
@@ -40,8 +52,14 @@ pub(super) struct Listening<'a> {
 
 impl Relay {
     /// For a connection to the server of the agent called `name`.
-    pub(super) fn new(name: Arc<str>) -> Self {
-        Self { name, calls: Mutex::default(), tools_changed: Notify::new() }
+    pub(super) fn new(name: Arc<str>, changes: broadcast::Sender<Change>) -> Self {
+        Self { name, calls: Mutex::default(), changes, tools_changed: Notify::new() }
+    }
+
+    /// Tells whoever serves the rest of the server.
+    pub(super) fn changed(&self, change: Change) {
+        // Nobody may be listening.
+        let _ = self.changes.send(change);
     }
 
     /// Hears what is said about the call with this token from now on.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mesh_gossip::catalog::MAX_TOOLS;
 use rmcp::model::{
-    ClientRequest, ListToolsRequest, PaginatedRequestParams, PingRequest, ProtocolVersion, ServerResult,
+    ClientRequest, ListToolsRequest, PaginatedRequestParams, PingRequest, ServerNotification, ServerResult,
     SubscriptionFilter, Tool,
 };
 use rmcp::service::{Peer, PeerRequestOptions, RoleClient, ServiceError, Subscription};
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
 use super::connect::{Connected, connect};
-use super::relay::Relay;
+use super::relay::{Change, Relay};
 use super::{Condition, Session, Shared, Wrapped, describe};
 
 /// How often a server that says nothing is asked whether it lives.
@@ -55,7 +55,7 @@ pub(super) async fn run(shared: Arc<Shared>, wrapped: Wrapped, stop: Cancellatio
 
 /// Connects once and serves for as long as the server is there. `None`: we were told to stop, and the server has ended.
 async fn serve_once(shared: &Shared, wrapped: &Wrapped, stop: &CancellationToken) -> Option<Ended> {
-    let relay = Arc::new(Relay::new(Arc::clone(&shared.name)));
+    let relay = Arc::new(Relay::new(Arc::clone(&shared.name), shared.changes.clone()));
     let connected = tokio::select! {
         connected = connect(wrapped, Arc::clone(&relay)) => connected,
         () = stop.cancelled() => return None,
@@ -119,10 +119,13 @@ async fn attend(shared: &Shared, wrapped: &Wrapped, peer: &Peer<RoleClient>, rel
         tokio::select! {
             _ = checks.tick() => {}
             () = relay.tools_changed.notified() => outdated = true,
-            // Whatever came or ended: the list may have changed, and the next check finds out what else is wrong.
-            going_on = next(&mut subscription) => {
-                outdated = true;
-                if !going_on {
+            heard = next(&mut subscription) => match heard {
+                Some(ServerNotification::PromptListChangedNotification(_)) => relay.changed(Change::Prompts),
+                Some(ServerNotification::ResourceListChangedNotification(_)) => relay.changed(Change::Resources),
+                Some(_) => outdated = true,
+                // It ended: what it would have told may have happened, and the next check finds out what else is wrong.
+                None => {
+                    outdated = true;
                     subscription = None;
                 }
             }
@@ -133,25 +136,28 @@ async fn attend(shared: &Shared, wrapped: &Wrapped, peer: &Peer<RoleClient>, rel
 /// Hears of changes where the protocol wants to be asked for them.
 async fn subscribe(peer: &Peer<RoleClient>) -> Option<Subscription> {
     let info = peer.peer_info()?;
-    let changes = info.capabilities.tools.as_ref()?.list_changed == Some(true);
-    if !changes || info.protocol_version.has_initialize() {
+    if info.protocol_version.has_initialize() {
         return None;
     }
-    let filter = SubscriptionFilter::builder().tools_list_changed().build();
+    let wanted = SubscriptionFilter::builder().tools_list_changed().prompts_list_changed().resources_list_changed();
+    let filter = wanted.build().supported_by(&info.capabilities);
+    if filter == SubscriptionFilter::new() {
+        return None;
+    }
     tokio::time::timeout(CHECK_PATIENCE, peer.listen(filter)).await.ok()?.ok()
 }
 
-/// Waits for the next notification; says whether there may be more.
-async fn next(subscription: &mut Option<Subscription>) -> bool {
+/// Waits for the next notification; `None` is the end of the subscription.
+async fn next(subscription: &mut Option<Subscription>) -> Option<ServerNotification> {
     match subscription {
-        Some(subscription) => matches!(subscription.next().await, Ok(Some(_))),
+        Some(subscription) => subscription.next().await.ok().flatten(),
         None => std::future::pending().await,
     }
 }
 
 /// The protocol of 2026 has no ping; there the list of tools is the sign of life.
 pub(super) fn has_ping(peer: &Peer<RoleClient>) -> bool {
-    peer.peer_info().is_none_or(|info| info.protocol_version <= ProtocolVersion::LATEST_WITH_INITIALIZE)
+    peer.peer_info().is_none_or(|info| info.protocol_version.has_initialize())
 }
 
 async fn ping(peer: &Peer<RoleClient>) -> Result<(), ServiceError> {
@@ -166,7 +172,12 @@ fn publish(shared: &Shared, wrapped: &Wrapped, peer: &Peer<RoleClient>, relay: &
     let (described, originals) = describe::describe(wrapped, tools);
     tracing::info!(agent = %shared.name, "the MCP server is there, with {} tools", described.len());
     // Calls find the way before anybody hears of the tools.
+    let is_back = shared.session.load().is_none();
     shared.session.store(Some(Arc::new(Session { peer: peer.clone(), relay: Arc::clone(relay), originals })));
+    if is_back {
+        relay.changed(Change::Prompts);
+        relay.changed(Change::Resources);
+    }
     shared.tools.send_replace(described);
     shared.condition.send_if_modified(|condition| {
         let is_new = *condition != Condition::Serving;

@@ -12,7 +12,7 @@ use rmcp::service::{RequestContext, RoleServer, RunningService};
 use rmcp::transport::async_rw::AsyncRwTransport;
 use rmcp::{ServerHandler, ServiceExt};
 use serde_json::json;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, broadcast, mpsc};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -85,7 +85,7 @@ impl Pipe {
         let counter = Counter::default();
         let server = counter.clone();
         tokio::spawn(async move { server.serve(theirs).await.unwrap().waiting().await });
-        let relay = Arc::new(Relay::new("counter".into()));
+        let relay = Arc::new(Relay::new("counter".into(), broadcast::Sender::new(4)));
         let (read, write) = tokio::io::split(ours);
         let transport = Tap::new(AsyncRwTransport::new_client(read, write), Arc::clone(&relay));
         let handler = Handler(Arc::clone(&relay));
