@@ -25,6 +25,8 @@ pub(crate) enum Command {
     Init(command::init::Init),
     /// Prints the line with which a second machine joins. It holds the mesh key.
     Invite(command::invite::Invite),
+    /// Lets an MCP server that runs elsewhere join the mesh as an agent.
+    Join(Box<command::join::Join>),
     /// Shows what a process wrote.
     Logs(command::logs::Logs),
     /// Shows the documents, offline.
@@ -38,6 +40,9 @@ pub(crate) enum Command {
     /// Replaces an agent whose sources change.
     #[command(hide = true)]
     WatchSources(command::watch_sources::WatchSources),
+    /// Is the agent in front of an MCP server.
+    #[command(hide = true)]
+    Wrap(command::wrap::Wrap),
 }
 
 /// How many threads a command needs.
@@ -53,7 +58,7 @@ impl Command {
     /// How many threads it needs.
     pub(crate) const fn threads(&self) -> Threads {
         match self {
-            Self::Seed(_) => Threads::Many,
+            Self::Seed(_) | Self::Wrap(_) => Threads::Many,
             _ => Threads::One,
         }
     }
@@ -68,12 +73,14 @@ impl Command {
             Self::Config(command) => command.run(),
             Self::Init(command) => command.run(),
             Self::Invite(command) => command.run(),
+            Self::Join(command) => command.run().await,
             Self::Logs(command) => command.run().await,
             Self::Man(command) => command.run(),
             Self::Seed(command) => command.run().await,
             Self::Start(command) => command.run().await,
             Self::Stop(command) => command.run().await,
             Self::WatchSources(command) => command.run().await,
+            Self::Wrap(command) => command.run().await,
         }
     }
 }

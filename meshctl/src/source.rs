@@ -1,5 +1,6 @@
 //! What `start` is given: a crate folder, a program, or a command; and what to execute for it.
 
+use std::env;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,8 @@ pub(crate) enum Source {
     Program(PathBuf),
     /// A command with its arguments, as it was typed.
     Command(Vec<String>),
+    /// An MCP server: what `meshctl wrap` is to be told.
+    Wrapped(Vec<String>),
 }
 
 impl Source {
@@ -60,6 +63,7 @@ impl Source {
             Self::Crate(it) => Some(it.binary.clone()),
             Self::Program(path) => stem(path),
             Self::Command(words) => words.first().and_then(|word| stem(Path::new(word))),
+            Self::Wrapped(_) => None,
         };
         name.context("this has no name: give --name")
     }
@@ -68,14 +72,14 @@ impl Source {
     pub(crate) fn folder(&self) -> Option<PathBuf> {
         match self {
             Self::Crate(it) => Some(it.folder.clone()),
-            Self::Program(_) | Self::Command(_) => None,
+            Self::Program(_) | Self::Command(_) | Self::Wrapped(_) => None,
         }
     }
 
     /// Whether a process started from it can be expected to be an agent of ours. Scripts and commands may be anything.
     pub(crate) fn is_likely_ours(&self) -> bool {
         match self {
-            Self::Crate(_) => true,
+            Self::Crate(_) | Self::Wrapped(_) => true,
             Self::Program(path) => !is_script(path),
             Self::Command(_) => false,
         }
@@ -91,6 +95,10 @@ impl Source {
             Self::Program(path) if path.exists() => Ok(vec![text(path)]),
             Self::Program(path) => bail!("path does not exist: {}", path.display()),
             Self::Command(words) => Ok(words.clone()),
+            Self::Wrapped(words) => {
+                let meshctl = env::current_exe().context("cannot tell which program this is")?;
+                Ok([text(&meshctl), "wrap".to_owned()].into_iter().chain(words.iter().cloned()).collect())
+            }
         }
     }
 }

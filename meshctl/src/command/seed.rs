@@ -85,8 +85,11 @@ fn listen(text: &str) -> Result<(IpAddr, Option<u16>), String> {
     address.or_else(|_| ip()).map_err(|_| format!("{text:?} is no address: write `0.0.0.0` or `0.0.0.0:7745`"))
 }
 
-/// What `MESH_LOG` selects, else all of the level that `MCP_MESH_LOG_LEVEL` says.
-fn log_to_stderr() -> anyhow::Result<()> {
+/// Writes the log to standard error: what `MESH_LOG` selects, else all of the level that `MCP_MESH_LOG_LEVEL` says.
+///
+/// # Errors
+/// When that names no level.
+pub(crate) fn log_to_stderr() -> anyhow::Result<()> {
     let level = match std::env::var("MCP_MESH_LOG_LEVEL") {
         Ok(text) => settings::log_level(&text).map_err(anyhow::Error::msg).context("MCP_MESH_LOG_LEVEL")?,
         Err(_) => "info",

@@ -4,6 +4,7 @@ mod detach;
 mod foreground;
 mod foreign;
 mod plan;
+pub(crate) mod wrapped;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,6 +14,7 @@ use clap::Args;
 
 use self::foreign::Foreign;
 use self::plan::Plan;
+use self::wrapped::Wrapped;
 use crate::book::Book;
 use crate::duration;
 use crate::environment;
@@ -114,6 +116,8 @@ pub(crate) struct Start {
     /// The HTTP port of the seed on this machine.
     #[arg(long, value_name = "PORT")]
     pub(crate) registry_port: Option<u16>,
+    #[command(flatten)]
+    pub(crate) wrapped: Wrapped,
     #[command(flatten)]
     pub(crate) foreign: Foreign,
 }

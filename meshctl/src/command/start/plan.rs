@@ -187,9 +187,7 @@ async fn launches(start: &Start, environment: BTreeMap<String, String>, home: &H
         }
         sources.push(source);
     }
-    if !start.command.is_empty() {
-        sources.push(Source::Command(start.command.clone()));
-    }
+    sources.extend(start.wrapped.source(&start.command, start.name.as_deref())?);
     if start.name.is_some() && sources.len() > 1 {
         bail!("--name names one agent, and {} were given: start them one by one", sources.len());
     }
