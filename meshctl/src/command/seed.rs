@@ -85,7 +85,8 @@ fn listen(text: &str) -> Result<(IpAddr, Option<u16>), String> {
     address.or_else(|_| ip()).map_err(|_| format!("{text:?} is no address: write `0.0.0.0` or `0.0.0.0:7745`"))
 }
 
-/// Writes the log to standard error: what `MESH_LOG` selects, else all of the level that `MCP_MESH_LOG_LEVEL` says.
+/// Writes the log to standard error: what `MESH_LOG` selects, else all of the level that `MCP_MESH_LOG_LEVEL` says, and of
+/// the MCP library, which logs every message, only what is wrong.
 ///
 /// # Errors
 /// When that names no level.
@@ -94,7 +95,7 @@ pub(crate) fn log_to_stderr() -> anyhow::Result<()> {
         Ok(text) => settings::log_level(&text).map_err(anyhow::Error::msg).context("MCP_MESH_LOG_LEVEL")?,
         Err(_) => "info",
     };
-    let filter = EnvFilter::try_from_env("MESH_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let filter = EnvFilter::try_from_env("MESH_LOG").unwrap_or_else(|_| EnvFilter::new(format!("{level},rmcp=warn")));
     tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).with_env_filter(filter).init();
     Ok(())
 }

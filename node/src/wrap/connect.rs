@@ -1,5 +1,6 @@
 //! From a server's description to an rmcp client that talks with it.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,9 @@ use super::{Server, Wrapped};
 
 /// How long a server may take until it answers: one that `npx` has to download first takes a while.
 const START_PATIENCE: Duration = Duration::from_secs(120);
+
+/// How long a process whose connection ended may take to be gone.
+const EXIT_PATIENCE: Duration = Duration::from_millis(500);
 
 /// How many requests go to one HTTP server at once; further ones wait. What a node runs at once is bounded elsewhere.
 const REQUESTS_AT_ONCE: usize = 256;
@@ -42,8 +46,9 @@ pub(super) struct Handler(pub(super) Arc<Relay>);
 pub(super) async fn connect(wrapped: &Wrapped, relay: Arc<Relay>) -> Result<Connected, String> {
     let handler = Handler(Arc::clone(&relay));
     let spawned = Process::spawn(&wrapped.name, &wrapped.server).map_err(|error| cannot_start(wrapped, &error))?;
-    let answered =
-        |result: Result<_, ClientInitializeError>| result.map_err(|error| format!("did not answer: {error}"));
+    let answered = |result: Result<_, ClientInitializeError>| {
+        result.map_err(|error| format!("did not answer: {}", innermost(&error)))
+    };
     let late = |_| format!("did not answer within {} s", START_PATIENCE.as_secs());
     if let Server::Url { url, headers } = &wrapped.server {
         let config = StreamableHttpClientTransportConfig::with_uri(Arc::clone(url))
@@ -58,11 +63,30 @@ pub(super) async fn connect(wrapped: &Wrapped, relay: Arc<Relay>) -> Result<Conn
     let transport = AsyncRwTransport::new_client(stdout, stdin).with_max_line_length(MESSAGE_BYTES);
     let transport = Tap::new(transport, relay);
     let service = timeout(START_PATIENCE, serve_client_with_lifecycle(handler, transport, lifecycle()));
-    let service = tokio::select! {
-        service = service => answered(service.map_err(late)?)?,
+    let failed = tokio::select! {
+        service = service => match service.map_err(late).and_then(answered) {
+            Ok(service) => return Ok(Connected { service, process: Some(process) }),
+            Err(why) => why,
+        },
         how = process.exited() => return Err(format!("{how} before it answered")),
     };
-    Ok(Connected { service, process: Some(process) })
+    // A process that is about to be gone says more about it than its connection.
+    match timeout(EXIT_PATIENCE, process.exited()).await {
+        Ok(how) => Err(format!("{how} before it answered")),
+        Err(_) => Err(failed),
+    }
+}
+
+/// What was the matter in the first place, without the layers that it came through.
+fn innermost(error: &ClientInitializeError) -> String {
+    let mut inner: &dyn Error = match error {
+        ClientInitializeError::TransportError { error, .. } => &*error.error,
+        error => error,
+    };
+    while let Some(source) = inner.source() {
+        inner = source;
+    }
+    inner.to_string()
 }
 
 fn cannot_start(wrapped: &Wrapped, error: &std::io::Error) -> String {
