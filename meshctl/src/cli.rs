@@ -17,26 +17,46 @@ pub(crate) struct Cli {
 /// What can be asked of meshctl: one line a command, its arguments and its `run` in `command/<name>.rs`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Shows how the dependencies of an agent came to have the providers they have.
+    Audit(command::audit::Audit),
+    /// Calls a tool and prints what it gives back.
+    Call(Box<command::call::Call>),
     /// Prints a script that completes meshctl's commands in a shell.
     Completion(command::completion::Completion),
     /// Shows and changes the settings of this home.
     Config(command::config::Config),
+    /// Shows what agents depend on, and why they have the providers they have.
+    Deps(command::deps::Deps),
+    /// Has the whole mesh forget a member that is gone, or keeps one out.
+    ForceLeave(command::force_leave::ForceLeave),
     /// Makes the keys of a mesh, or takes those of an invitation.
     Init(command::init::Init),
     /// Prints the line with which a second machine joins. It holds the mesh key.
     Invite(command::invite::Invite),
     /// Lets an MCP server that runs elsewhere join the mesh as an agent.
     Join(Box<command::join::Join>),
+    /// Lists and turns the keys of the mesh.
+    Key(command::key::Key),
+    /// Lists agents, or what they offer.
+    List(Box<command::list::List>),
     /// Shows what a process wrote.
     Logs(command::logs::Logs),
     /// Shows the documents, offline.
     Man(command::man::Man),
+    /// Lists members as the node that is asked sees them.
+    Members(command::members::Members),
     /// Runs a seed: a node at a well-known address, which newcomers ask first. `start` brings one up by itself.
     Seed(command::seed::Seed),
     /// Starts agents, and a seed when none answers.
     Start(Box<command::start::Start>),
+    /// Shows agents in detail.
+    Status(command::status::Status),
     /// Stops what was started, and returns when it is gone.
     Stop(command::stop::Stop),
+    /// Shows who would be asked for a capability, and why.
+    Tools(command::tools::Tools),
+    /// Shows what belongs to one call, all over the mesh.
+    Trace(command::trace::Trace),
     /// Replaces an agent whose sources change.
     #[command(hide = true)]
     WatchSources(command::watch_sources::WatchSources),
@@ -69,16 +89,26 @@ impl Command {
     /// Whatever went wrong, in words that say what to do; the process leaves with 1 then.
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         match self {
+            Self::Audit(command) => command.run().await,
+            Self::Call(command) => command.run().await,
             Self::Completion(command) => command.run(),
             Self::Config(command) => command.run(),
+            Self::Deps(command) => command.run().await,
+            Self::ForceLeave(command) => command.run().await,
             Self::Init(command) => command.run(),
             Self::Invite(command) => command.run(),
             Self::Join(command) => command.run().await,
+            Self::Key(command) => command.run().await,
+            Self::List(command) => command.run().await,
             Self::Logs(command) => command.run().await,
             Self::Man(command) => command.run(),
+            Self::Members(command) => command.run().await,
             Self::Seed(command) => command.run().await,
             Self::Start(command) => command.run().await,
+            Self::Status(command) => command.run().await,
             Self::Stop(command) => command.run().await,
+            Self::Tools(command) => command.run().await,
+            Self::Trace(command) => command.run().await,
             Self::WatchSources(command) => command.run().await,
             Self::Wrap(command) => command.run().await,
         }

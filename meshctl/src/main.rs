@@ -1,18 +1,24 @@
 //! The command line of the mesh.
 
+mod age;
 mod book;
 mod cargo;
 mod cli;
+mod client;
 mod command;
 mod duration;
 mod ending;
 mod environment;
+mod explanation;
 mod follow;
 mod home;
+mod indent;
 mod invitation;
 mod launch;
 mod lifecycle;
+mod local;
 mod log_file;
+mod operator;
 mod output;
 mod process;
 mod progress;
@@ -21,6 +27,7 @@ mod seed;
 mod settings;
 mod source;
 mod suggest;
+mod table;
 mod timestamp;
 mod watch;
 

@@ -5,6 +5,7 @@
 //! signed by the operator besides.
 
 mod audit;
+mod call;
 mod challenge;
 mod dependencies;
 mod describe;
@@ -17,6 +18,7 @@ mod observer;
 mod orders;
 mod sightings;
 pub mod signing;
+mod spans;
 pub mod timestamp;
 pub mod wire;
 
@@ -43,6 +45,7 @@ use self::listing::{Listing, Wanted};
 pub use self::observer::Observer;
 use self::timestamp::Timestamp;
 use self::wire::{AgentInfo, AgentsAnswer, Explained, MembersAnswer, NodeInfo, PREFIX};
+use crate::call::Caller;
 use crate::call::question::Questions;
 use crate::context::MAX_PAYLOAD_BYTES;
 
@@ -59,6 +62,8 @@ const UPLOAD_TIME: Duration = Duration::from_secs(60);
 pub struct AdminState {
     /// The mesh.
     pub gossip: Arc<Gossip>,
+    /// The way to its tools.
+    pub caller: Caller,
     /// The way to other nodes.
     pub questions: Questions,
     /// What was seen so far. Its answers belong at the desk of `questions`.
@@ -85,6 +90,7 @@ pub struct About {
 /// What all handlers share.
 struct Desk {
     gossip: Arc<Gossip>,
+    caller: Caller,
     questions: Questions,
     observer: Observer,
     about: About,
@@ -109,6 +115,8 @@ pub fn router(state: AdminState) -> Router {
         .route(&path("tool"), get(describe::tool))
         .route(&path("schemas"), get(describe::schemas))
         .route(&path("audit"), get(audit::show))
+        .route(&path("call"), post(call::serve))
+        .route(&path("trace"), get(spans::show))
         .route(&path("ground"), get(orders::ground))
         .route(&path("orders"), post(orders::obey))
         .route(&path("{*rest}"), axum::routing::any(unknown))
@@ -120,8 +128,8 @@ pub fn router(state: AdminState) -> Router {
 
 impl Desk {
     fn open(state: AdminState) -> Self {
-        let AdminState { gossip, questions, observer, about } = state;
-        Self { gossip, questions, observer, about, started: Timestamp::now(), resolver: Resolver::new() }
+        let AdminState { gossip, caller, questions, observer, about } = state;
+        Self { gossip, caller, questions, observer, about, started: Timestamp::now(), resolver: Resolver::new() }
     }
 
     fn listing<'a>(&'a self, view: &'a View) -> Listing<'a> {

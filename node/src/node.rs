@@ -184,7 +184,7 @@ impl Node {
         let parts::Calling { caller, runner, server } = parts::calling(&config, &gossip, &ring, &plug).await?;
         let endpoint = parts::endpoint(&config, &runner, &plug);
         tasks.spawn(parts::relayed(&gossip, endpoint.clone()).await?);
-        let (admin, answers) = parts::administration(&config, &gossip, &plug.host, agents.clone(), url.clone()).await?;
+        let (admin, answers) = parts::administration(&config, &caller, &plug.host, agents.clone(), url.clone()).await?;
         tasks.spawn(answers);
         let http = listener.zip(url).map(|(listener, url)| {
             let phase = phase.subscribe();

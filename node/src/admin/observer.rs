@@ -10,8 +10,10 @@ use tokio_util::task::AbortOnDropHandle;
 use super::audit::{AuditQuery, Journal};
 use super::describe::{SCHEMA_TOPIC, SchemaAnswer};
 use super::sightings::Sightings;
+use super::spans::{SPANS_TOPIC, SpanAnswer};
 use crate::call::question::{Answer, Desk};
 use crate::tool::ToolHost;
+use crate::trace::Ring;
 
 /// The topic under which nodes ask each other how dependencies came to resolve as they do.
 pub(super) const AUDIT_TOPIC: &str = "audit";
@@ -44,10 +46,12 @@ impl Observer {
         Self { sightings, journal, _watching: AbortOnDropHandle::new(watching) }
     }
 
-    /// Has `desk` answer other nodes' questions about this one, whose tools are those of `host`.
+    /// Has `desk` answer other nodes' questions about this one, whose tools are those of `host` and whose spans are in
+    /// `ring`.
     #[must_use]
-    pub fn answer_at(&self, desk: Desk, host: Arc<dyn ToolHost>) -> Desk {
-        desk.with(AUDIT_TOPIC, AuditAnswer(Arc::clone(&self.journal))).with(SCHEMA_TOPIC, SchemaAnswer(host))
+    pub fn answer_at(&self, desk: Desk, host: Arc<dyn ToolHost>, ring: Ring) -> Desk {
+        let desk = desk.with(AUDIT_TOPIC, AuditAnswer(Arc::clone(&self.journal)));
+        desk.with(SCHEMA_TOPIC, SchemaAnswer(host)).with(SPANS_TOPIC, SpanAnswer(ring))
     }
 }
 

@@ -1,178 +1,20 @@
 //! The administration over a real listener, with a real gossip node behind it.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+mod bench;
+mod calls;
 
-use async_trait::async_trait;
 use axum::http::StatusCode;
-use bytes::Bytes;
-use mesh_gossip::catalog::{AgentId, Dependency, Health, Offers, Status, Tool};
-use mesh_gossip::config::Config;
+use mesh_gossip::catalog::{Dependency, Health, Offers, Status, Tool};
 use mesh_gossip::gossip::keys;
 use mesh_gossip::identity::operator::OperatorKey;
-use mesh_gossip::keyring::{Keyring, MeshKey};
 use mesh_gossip::order::{Order, OrderBody, SignedOrder};
-use mesh_gossip::seeds::SeedSpec;
 use mesh_gossip::signature::Signer as _;
-use mesh_gossip::{Gossip, GossipConfig};
-use reqwest::{Client, Response};
-use serde::de::DeserializeOwned;
-use serde_json::json;
-use tokio::sync::watch;
-use tokio::task::AbortHandle;
 
-use super::signing::{ANSWER_HEADER, NEXT_HEADER, Nonce, Signer};
+use self::bench::{Asker, LONG, Served, key, refused};
+use super::signing::{NEXT_HEADER, Nonce, Signer};
 use super::wire::{
-    AgentInfo, AgentsAnswer, AuditEvent, Challenge, DependencyInfo, Explained, Ground, MembersAnswer, NodeInfo, PREFIX,
-    Problem, ToolDetail,
+    AgentInfo, AgentsAnswer, AuditEvent, DependencyInfo, Explained, Ground, MembersAnswer, NodeInfo, PREFIX, ToolDetail,
 };
-use super::{About, AdminState, Observer, router};
-use crate::call::question::{Desk, Questions};
-use crate::context::CallContext;
-use crate::tool::{Fault, Payload, ToolDescriptor, ToolHost, Tools};
-
-const LONG: Duration = Duration::from_secs(30);
-
-/// One node that serves its administration.
-struct Served {
-    gossip: Arc<Gossip>,
-    agent: AgentId,
-    address: SocketAddr,
-    tasks: Vec<AbortHandle>,
-}
-
-/// What the agent behind each node can do.
-struct OneTool;
-
-#[async_trait]
-impl ToolHost for OneTool {
-    fn tools(&self) -> watch::Receiver<Tools> {
-        let mut tool = ToolDescriptor::new("greet");
-        let schema = json!({"type": "object", "properties": {"first_name": {"type": "string"}}});
-        tool.input_schema = Arc::new(schema.as_object().unwrap().clone());
-        watch::channel(Tools::from([Arc::new(tool)])).1
-    }
-
-    async fn call(&self, _: &ToolDescriptor, arguments: Bytes, _: CallContext) -> Result<Payload, Fault> {
-        Ok(Payload::Value(arguments))
-    }
-}
-
-/// Somebody who asks, with a key.
-struct Asker {
-    http: Client,
-    at: SocketAddr,
-    key: MeshKey,
-}
-
-fn key(byte: u8) -> MeshKey {
-    MeshKey::from_bytes([byte; 32])
-}
-
-impl Served {
-    async fn new(name: &str, seeds: Vec<SeedSpec>) -> Self {
-        Self::with_operator(name, seeds, None).await
-    }
-
-    async fn with_operator(name: &str, seeds: Vec<SeedSpec>, operator: Option<&OperatorKey>) -> Self {
-        let mut ring = Keyring::new(key(1));
-        ring.install(key(2)).unwrap();
-        let config = GossipConfig {
-            keys: Some(ring),
-            listen: vec![([127, 0, 0, 1], 0).into()],
-            seeds,
-            protocol: Config::local(),
-            operator: operator.map(mesh_gossip::signature::Signer::public_key),
-            ..GossipConfig::new("admin")
-        };
-        let gossip = Arc::new(Gossip::spawn(config).await.unwrap());
-        let agent = AgentId::native(name, &gossip.me()).unwrap();
-        let observer = Observer::new(&gossip);
-        let questions = Questions::new(Arc::clone(&gossip), observer.answer_at(Desk::default(), Arc::new(OneTool)));
-        let answering = tokio::spawn(questions.serve().await.unwrap()).abort_handle();
-        let about = About {
-            agent: watch::channel(agent.clone()).1,
-            name: name.into(),
-            role: "agent".into(),
-            mesh: "admin".into(),
-            url: None,
-        };
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let router = router(AdminState { gossip: Arc::clone(&gossip), questions, observer, about });
-        let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() }).abort_handle();
-        Self { gossip, agent, address, tasks: vec![answering, serving] }
-    }
-
-    async fn offer(&self, change: impl FnOnce(&mut Offers)) {
-        let name = self.agent.as_str().rsplit_once('-').unwrap().0;
-        let mut offers = Offers::new(self.agent.clone(), name);
-        change(&mut offers);
-        self.gossip.set(keys::offers(&self.agent).unwrap(), offers.encode().unwrap()).await.unwrap();
-    }
-
-    fn asker(&self) -> Asker {
-        Asker { http: client(), at: self.address, key: key(1) }
-    }
-
-    fn seed(&self) -> SeedSpec {
-        self.gossip.local_addresses()[0].into()
-    }
-
-    async fn sees(&self, what: impl Fn(&mesh_gossip::View) -> bool) {
-        let mut views = self.gossip.watch();
-        tokio::time::timeout(LONG, views.wait_for(|view| what(view))).await.unwrap().unwrap();
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        self.tasks.iter().for_each(AbortHandle::abort);
-    }
-}
-
-fn client() -> Client {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    Client::builder().no_proxy().build().unwrap()
-}
-
-impl Asker {
-    fn url(&self, target: &str) -> String {
-        format!("http://{}{target}", self.at)
-    }
-
-    async fn signer(&self) -> Signer {
-        let challenge = self.http.get(self.url(&format!("{PREFIX}/challenge"))).send().await.unwrap();
-        let challenge: Challenge = challenge.json().await.unwrap();
-        Signer::new(&self.key, challenge.nonce.parse().unwrap())
-    }
-
-    async fn send(&self, signer: &Signer, method: &str, target: &str, body: Vec<u8>) -> Response {
-        let credentials = signer.credentials(method, target, &body).to_string();
-        let request = self.http.request(method.parse().unwrap(), self.url(target)).header("authorization", credentials);
-        request.body(body).send().await.unwrap()
-    }
-
-    async fn get<T: DeserializeOwned>(&self, rest: &str) -> T {
-        let signer = self.signer().await;
-        let response = self.send(&signer, "GET", &format!("{PREFIX}/{rest}"), Vec::new()).await;
-        assert_eq!(response.status(), StatusCode::OK, "{rest}");
-        let mac = response.headers()[ANSWER_HEADER].to_str().unwrap().to_owned();
-        let body = response.bytes().await.unwrap();
-        assert_eq!(mac, signer.answer(200, &body).to_hex().as_str());
-        serde_json::from_slice(&body).unwrap()
-    }
-
-    async fn refusal(&self, rest: &str) -> (StatusCode, Problem) {
-        let signer = self.signer().await;
-        refused(self.send(&signer, "GET", &format!("{PREFIX}/{rest}"), Vec::new()).await).await
-    }
-}
-
-async fn refused(response: Response) -> (StatusCode, Problem) {
-    (response.status(), response.json().await.unwrap())
-}
 
 #[tokio::test]
 async fn who_holds_a_key_of_the_ring_is_answered_and_the_answer_is_signed() {

@@ -16,6 +16,7 @@ pub use self::explain::{
 };
 pub use self::listing::{AgentInfo, AgentsAnswer, DependencyBrief, DependencyResolution, ToolInfo};
 use super::timestamp::Timestamp;
+use crate::trace::Span;
 
 /// Under which path everything is.
 pub const PREFIX: &str = "/mesh/admin/v1";
@@ -157,6 +158,17 @@ pub struct SchemaEntry {
     pub runtime_origin: String,
     /// When that agent was started, by its own clock.
     pub created_at: Timestamp,
+}
+
+/// What the mesh remembers of one trace.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TraceAnswer {
+    /// The trace: 32 hex digits.
+    pub trace_id: String,
+    /// Its spans, by their beginning, which each node tells by its own clock.
+    pub spans: Vec<Span>,
+    /// Live members that did not answer in time; they may know more.
+    pub silent: Vec<String>,
 }
 
 /// What an order has to be signed on.

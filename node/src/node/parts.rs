@@ -96,13 +96,15 @@ impl exchange::Answer for Relayed {
 /// What other nodes may ask, and what meshctl asks. The future answers the former.
 pub(super) async fn administration(
     config: &NodeConfig,
-    gossip: &Arc<Gossip>,
+    caller: &Caller,
     host: &Arc<dyn ToolHost>,
     agent: watch::Receiver<AgentId>,
     url: Option<String>,
 ) -> Result<(Router, impl Future<Output = ()> + Send + use<>), StartError> {
-    let observer = Observer::new(gossip);
-    let questions = Questions::new(Arc::clone(gossip), observer.answer_at(Desk::default(), Arc::clone(host)));
+    let (gossip, caller) = (Arc::clone(caller.gossip()), caller.clone());
+    let observer = Observer::new(&gossip);
+    let desk = observer.answer_at(Desk::default(), Arc::clone(host), caller.ring().clone());
+    let questions = Questions::new(Arc::clone(&gossip), desk);
     let answers = questions.serve().await?;
     let about = About {
         agent,
@@ -111,7 +113,7 @@ pub(super) async fn administration(
         mesh: config.mesh.name.clone(),
         url,
     };
-    let router = admin::router(AdminState { gossip: Arc::clone(gossip), questions, observer, about });
+    let router = admin::router(AdminState { gossip, caller, questions, observer, about });
     Ok((router, answers))
 }
 

@@ -1,0 +1,152 @@
+//! A trace as a tree.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mesh_node::admin::wire::TraceAnswer;
+use mesh_node::trace::{Outcome, Span, SpanKind};
+
+use super::name_of;
+use crate::output::{Colour, note, paint, say};
+
+/// How wide the lines around the tree are.
+const RULE: usize = 60;
+
+/// The longest prefix of a line, in bytes: some hundred calls deep. Spans come from the network.
+const DEEPEST: usize = 500;
+
+/// Spans by the span they hang from; the roots hang from `None`.
+type Children<'a> = BTreeMap<Option<u64>, Vec<&'a Span>>;
+
+/// Prints the tree, and a summary.
+pub(super) fn print(answer: &TraceAnswer, show_internal: bool) {
+    say(format_args!("Call Tree for trace {}\n{}\n", answer.trace_id, "═".repeat(RULE)));
+    let children = arrange(&answer.spans, show_internal);
+    branch(&children, None, "");
+    say(format_args!("\n{}", "─".repeat(RULE)));
+    let start = answer.spans.iter().map(|span| span.start).min().unwrap_or_default();
+    let end = answer.spans.iter().map(|span| span.start.saturating_add(span.duration)).max().unwrap_or_default();
+    let agents: BTreeSet<&str> = answer.spans.iter().map(|span| name_of(&span.agent)).collect();
+    say(format_args!(
+        "Summary: {} spans across {} agents | {} | {}",
+        answer.spans.len(),
+        agents.len(),
+        time(end.saturating_sub(start)),
+        mark(is_success(&answer.spans)),
+    ));
+    say(format_args!("Agents: {}", agents.into_iter().collect::<Vec<_>>().join(", ")));
+    if !answer.silent.is_empty() {
+        let silent = format!("{} live member(s) did not answer: there may be more", answer.silent.len());
+        say(paint(Colour::Yellow, silent));
+    }
+}
+
+/// Whether what was asked for in the first place came to a good end.
+pub(super) fn is_success(spans: &[Span]) -> bool {
+    let known: BTreeSet<u64> = spans.iter().map(|span| span.span).collect();
+    let mut roots = spans.iter().filter(|span| span.parent.is_none_or(|parent| !known.contains(&parent)));
+    roots.all(|span| span.outcome == Outcome::Ok)
+}
+
+/// Hangs every span below its parent, or below the nearest one that is shown. Those whose parent is unknown are roots.
+fn arrange(spans: &[Span], show_internal: bool) -> Children<'_> {
+    let by_id: BTreeMap<u64, &Span> = spans.iter().map(|span| (span.span, span)).collect();
+    // What failed without ever reaching a tool has nothing else to show.
+    let has_tools = spans.iter().any(|span| span.kind == SpanKind::Tool);
+    let shown = |span: &Span| show_internal || !has_tools || span.kind == SpanKind::Tool;
+    let mut children = Children::new();
+    for span in spans.iter().filter(|span| shown(span)) {
+        let mut above = span.parent;
+        let mut steps = 0;
+        let parent = loop {
+            match above.and_then(|parent| by_id.get(&parent)) {
+                // Spans come from the network: they may be each other's parents.
+                Some(parent) if !shown(parent) && steps < spans.len() => above = parent.parent,
+                Some(parent) if parent.span != span.span => break Some(parent.span),
+                _ => break None,
+            }
+            steps += 1;
+        };
+        children.entry(parent).or_default().push(span);
+    }
+    children.values_mut().for_each(|spans| spans.sort_by_key(|span| (span.start, span.span)));
+    children
+}
+
+/// Prints what hangs from `parent`. Spans that hang from each other hang from no root, and are never reached.
+fn branch(children: &Children<'_>, parent: Option<u64>, prefix: &str) {
+    let spans = children.get(&parent).map_or(&[][..], Vec::as_slice);
+    if prefix.len() > DEEPEST && !spans.is_empty() {
+        return say(format_args!("{prefix}…"));
+    }
+    for (place, span) in spans.iter().enumerate() {
+        let (corner, below) = if place + 1 == spans.len() { ("└─", "   ") } else { ("├─", "│  ") };
+        let mut name = span.name.to_string();
+        match span.kind {
+            SpanKind::Tool => {}
+            SpanKind::Call => name += " (call)",
+            SpanKind::Attempt => name += " (attempt)",
+        }
+        let ok = span.outcome == Outcome::Ok;
+        let duration = time(span.duration);
+        say(format_args!("{prefix}{corner} {name} ({}) [{duration}] {}", name_of(&span.agent), mark(ok)));
+        if !ok && !span.note.is_empty() {
+            note(format_args!("{prefix}{below}{}", span.note));
+        }
+        branch(children, Some(span.span), &format!("{prefix}{below}"));
+    }
+}
+
+fn mark(ok: bool) -> String {
+    if ok { paint(Colour::Green, "✓") } else { paint(Colour::Red, "✗") }
+}
+
+/// Microseconds, for people.
+fn time(micros: u64) -> String {
+    match micros {
+        0..1000 => format!("{micros}µs"),
+        1000..1_000_000 => format!("{}ms", micros / 1000),
+        _ => format!("{}.{:02}s", micros / 1_000_000, micros / 10_000 % 100),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use mesh_node::trace::Span;
+    use serde_json::json;
+
+    use super::{arrange, time};
+
+    fn span(id: u64, parent: Option<u64>, kind: &str) -> Span {
+        let parent = parent.map(|parent| format!("{parent:016x}"));
+        let json = json!({"trace": format!("{:032x}", 1), "span": format!("{id:016x}"), "parent": parent, "kind": kind,
+            "name": "n", "agent": "a-1", "start": id, "duration": 1, "outcome": "ok"});
+        serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn what_is_between_tools_is_left_out_and_what_hangs_from_it_moves_up() {
+        let spans = [
+            span(1, Some(99), "tool"),
+            span(2, Some(1), "call"),
+            span(3, Some(2), "attempt"),
+            span(4, Some(3), "tool"),
+        ];
+        let tools = arrange(&spans, false);
+        assert_eq!(tools[&None][0].span, 1);
+        assert_eq!(tools[&Some(1)][0].span, 4);
+        assert_eq!(arrange(&spans, true)[&Some(3)][0].span, 4);
+    }
+
+    #[test]
+    fn spans_that_hang_from_each_other_do_no_harm() {
+        let spans =
+            [span(1, Some(2), "call"), span(2, Some(1), "call"), span(3, Some(1), "tool"), span(4, Some(4), "tool")];
+        assert!(arrange(&spans, false).values().flatten().count() == 2);
+    }
+
+    #[test]
+    fn durations_are_short() {
+        assert_eq!([999, 1500, 1_234_567].map(time), ["999µs", "1ms", "1.23s"]);
+    }
+}

@@ -1,0 +1,113 @@
+//! The spans of one trace, gathered from every live member.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use mesh_gossip::MemberId;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::guard::Refused;
+use super::wire::TraceAnswer;
+use super::{Answer, Asked, Desk};
+use crate::call::question::Answer as Answerer;
+use crate::trace::{Ring, Span};
+
+/// The topic under which nodes ask each other for spans.
+pub(super) const SPANS_TOPIC: &str = "spans";
+
+/// How long all members together may take to answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How many members are asked at a time.
+const AT_ONCE: usize = 64;
+
+/// The most spans of one answer.
+const MAX_SPANS: usize = 10_000;
+
+/// What is asked of a member: the spans of a trace, or the one that ended last.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum SpanQuestion {
+    Of(String),
+    Last,
+}
+
+/// Tells other nodes of the spans of this one.
+pub(super) struct SpanAnswer(pub(super) Ring);
+
+#[async_trait]
+impl Answerer for SpanAnswer {
+    async fn answer(&self, _asker: MemberId, question: Bytes) -> Result<Bytes, String> {
+        let spans = match serde_json::from_slice(&question).map_err(|error| error.to_string())? {
+            SpanQuestion::Last => self.0.last().into_iter().collect(),
+            SpanQuestion::Of(trace) => self.0.spans_of(parse(&trace).ok_or("a trace is named by 32 hex digits")?),
+        };
+        serde_json::to_vec(&spans).map(Bytes::from).map_err(|error| error.to_string())
+    }
+}
+
+/// Which trace; without one, the one that ended last.
+#[derive(Debug, Deserialize)]
+pub(super) struct TraceQuery {
+    #[serde(default)]
+    id: Option<String>,
+}
+
+/// All spans of a trace that anybody remembers.
+pub(super) async fn show(State(desk): State<Arc<Desk>>, Asked(query): Asked<TraceQuery>) -> Answer<TraceAnswer> {
+    let deadline = Instant::now() + PATIENCE;
+    let trace = match query.id.as_deref() {
+        Some(id) => parse(id).ok_or_else(|| Refused::bad_request("a trace is named by 32 hex digits"))?,
+        None => {
+            let (last, _) = gather(&desk, &SpanQuestion::Last, deadline).await;
+            let last = last.into_iter().max_by_key(|span| span.start.saturating_add(span.duration));
+            last.ok_or_else(|| Refused::new(StatusCode::NOT_FOUND, "no_trace", "nobody has called anything yet"))?.trace
+        }
+    };
+    let trace_id = format!("{trace:032x}");
+    let (mut spans, silent) = gather(&desk, &SpanQuestion::Of(trace_id.clone()), deadline).await;
+    spans.retain(|span| span.trace == trace);
+    let mut seen = BTreeSet::new();
+    spans.retain(|span| seen.insert(span.span));
+    spans.sort_by_key(|span| (span.start, span.span));
+    Ok(Json(TraceAnswer { trace_id, spans, silent }))
+}
+
+/// What the live members answer, and who did not.
+async fn gather(desk: &Desk, question: &SpanQuestion, deadline: Instant) -> (Vec<Span>, Vec<String>) {
+    let question = Bytes::from(serde_json::to_vec(question).expect("texts can be written"));
+    let members: Vec<MemberId> = desk.gossip.view().live().map(|member| member.id()).collect();
+    let asked = members.into_iter().map(|member| {
+        let question = question.clone();
+        async move { (member, desk.questions.ask(member, SPANS_TOPIC, question, deadline).await) }
+    });
+    let mut answers = stream::iter(asked).buffer_unordered(AT_ONCE);
+    let (mut spans, mut silent) = (Vec::new(), Vec::new());
+    while let Some((member, answer)) = answers.next().await {
+        match answer.ok().and_then(|answer| serde_json::from_slice::<Vec<Span>>(&answer).ok()) {
+            Some(more) => {
+                let room = MAX_SPANS.saturating_sub(spans.len());
+                spans.extend(more.into_iter().take(room));
+            }
+            None => silent.push(member.to_string()),
+        }
+    }
+    silent.sort();
+    (spans, silent)
+}
+
+fn parse(id: &str) -> Option<u128> {
+    let id = id.replace('-', "");
+    if id.len() != 32 || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    u128::from_str_radix(&id, 16).ok().filter(|id| *id != 0)
+}
