@@ -6,6 +6,7 @@ pub mod client;
 pub mod convert;
 pub mod endpoint;
 pub mod envelope;
+pub mod gateway;
 pub mod inbound;
 mod local;
 mod sessions;
@@ -15,5 +16,6 @@ mod tests;
 mod updates;
 
 pub use endpoint::Endpoint;
+pub use gateway::Gateway;
 pub use local::Own;
 pub use surface::Surface;

@@ -93,8 +93,8 @@ struct Http {
     local: SocketAddr,
     /// Takes no more connections, and ends each after its request.
     close: CancellationToken,
-    /// Its MCP sessions would last as long as their clients like.
-    endpoint: Endpoint,
+    /// Their MCP sessions would last as long as their clients like.
+    endpoints: Vec<Endpoint>,
 }
 
 /// Every task of a node; dropped, it ends them.
@@ -184,14 +184,16 @@ impl Node {
         let parts::Calling { caller, runner, server } = parts::calling(&config, &gossip, &ring, &plug).await?;
         let endpoint = parts::endpoint(&config, &runner, &plug);
         tasks.spawn(parts::relayed(&gossip, endpoint.clone()).await?);
+        let gateway = parts::gateway(&config, &caller, &endpoint, &tasks);
         let (admin, answers) = parts::administration(&config, &caller, &plug.host, agents.clone(), url.clone()).await?;
         tasks.spawn(answers);
         let http = listener.zip(url).map(|(listener, url)| {
             let phase = phase.subscribe();
             let probes = Probes { name: config.name.as_str().into(), phase, verdict, startup: plug.startup.clone() };
-            let mcp = parts::mcp(&config, &url, &endpoint);
+            let mcp = parts::mcp(&config, &url, &endpoint, gateway.as_ref());
             let router = http::router(http::Parts { probes, mcp, admin, author: plug.router.clone() });
-            Http::serve(listener, url, router, endpoint, &tasks)
+            let endpoints = std::iter::once(endpoint).chain(gateway).collect();
+            Http::serve(listener, url, router, endpoints, &tasks)
         });
         tasks.spawn(become_ready(Arc::clone(&gossip), phase.clone(), gossiping::is_alone_fine(&config)));
         let mut node =
@@ -255,7 +257,7 @@ impl Node {
             tracing::warn!(running, "calls were cut short: they did not end within the time for a stop");
         }
         if let Some(http) = &self.http {
-            http.endpoint.close();
+            http.endpoints.iter().for_each(Endpoint::close);
             http.close.cancel();
         }
         if let Some((home, file)) = self.file.take() {
@@ -318,7 +320,7 @@ async fn become_ready(gossip: Arc<Gossip>, phase: watch::Sender<Phase>, is_alone
 }
 
 impl Http {
-    fn serve(listener: BoundedListener, url: String, router: Router, endpoint: Endpoint, tasks: &Tasks) -> Self {
+    fn serve(listener: BoundedListener, url: String, router: Router, endpoints: Vec<Endpoint>, tasks: &Tasks) -> Self {
         let local = http::nearby(listener.address());
         let close = CancellationToken::new();
         let closed = close.clone().cancelled_owned();
@@ -329,7 +331,7 @@ impl Http {
                 tracing::error!(%error, "HTTP has stopped");
             }
         });
-        Self { url, local, close, endpoint }
+        Self { url, local, close, endpoints }
     }
 }
 

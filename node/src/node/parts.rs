@@ -11,7 +11,7 @@ use mesh_gossip::catalog::AgentId;
 use mesh_gossip::{Gossip, MemberId};
 use tokio::sync::watch;
 
-use super::{Plug, StartError};
+use super::{Plug, StartError, Tasks};
 use crate::admin::{self, About, AdminState, Observer};
 use crate::call::exchange;
 use crate::call::question::{Desk, Questions};
@@ -19,7 +19,7 @@ use crate::call::quic::serve::{ServeLimits, Server, serve};
 use crate::call::{CallSettings, Caller};
 use crate::config::NodeConfig;
 use crate::mcp::access::{AccessRules, guard};
-use crate::mcp::{Endpoint, Own};
+use crate::mcp::{Endpoint, Gateway, Own};
 use crate::propagation::Propagation;
 use crate::run::{RunSettings, Runner};
 use crate::tool::ToolHost;
@@ -71,7 +71,17 @@ pub(super) fn endpoint(config: &NodeConfig, runner: &Runner, plug: &Plug) -> End
     plug.surface.clone().unwrap_or_default().endpoint(own)
 }
 
-/// Answers other nodes that pass MCP requests on to this one, until the node stops.
+/// What this node's MCP server says to other nodes. Members may do whatever this agent's clients may.
+struct Relayed(Endpoint);
+
+#[async_trait]
+impl exchange::Answer for Relayed {
+    async fn answer(&self, _: MemberId, request: Request<Body>) -> Response<Body> {
+        self.0.serve(request).await
+    }
+}
+
+/// Answers other nodes that pass MCP requests on to this one.
 ///
 /// # Errors
 /// [`StartError::Calls`] when somebody does already.
@@ -83,14 +93,14 @@ pub(super) async fn relayed(
     Ok(exchange::serve(Arc::new(Relayed(endpoint)), streams))
 }
 
-struct Relayed(Endpoint);
-
-#[async_trait]
-impl exchange::Answer for Relayed {
-    /// Members may do whatever this agent's clients may.
-    async fn answer(&self, _: MemberId, request: Request<Body>) -> Response<Body> {
-        self.0.serve(request).await
+/// The whole mesh as one MCP server, where that is wanted.
+pub(super) fn gateway(config: &NodeConfig, caller: &Caller, own: &Endpoint, tasks: &Tasks) -> Option<Endpoint> {
+    if !config.http.is_gateway(config.role) {
+        return None;
     }
+    let gateway = Gateway::new(caller.clone(), Arc::new(Relayed(own.clone())), propagation(config));
+    tasks.spawn(gateway.clone().watch());
+    Some(Endpoint::new(move || gateway.session(), None))
 }
 
 /// What other nodes may ask, and what meshctl asks. The future answers the former.
@@ -117,13 +127,19 @@ pub(super) async fn administration(
     Ok((router, answers))
 }
 
-/// Everything MCP, behind the rules on who may call.
-pub(super) fn mcp(config: &NodeConfig, url: &str, endpoint: &Endpoint) -> Router {
+/// Everything MCP, behind the rules on who may call: the agent's own server, and the whole mesh where that is wanted.
+pub(super) fn mcp(config: &NodeConfig, url: &str, own: &Endpoint, gateway: Option<&Endpoint>) -> Router {
     let advertised = url.parse::<http::Uri>().ok().and_then(|url| url.host().map(str::to_owned));
     let names = advertised.iter().map(|name| name.trim_start_matches('[').trim_end_matches(']'));
     let origins = config.http.allowed_origins.iter().map(String::as_str);
     let rules = Arc::new(AccessRules::new(&config.http.access, names, origins));
-    Router::new().nest("/mcp", endpoint.router()).layer(middleware::from_fn_with_state(rules, guard))
+    let mut router = Router::new().nest("/mcp", own.router());
+    if let Some(gateway) = gateway {
+        router = ["/mesh/mcp", "/mesh/mcp/"]
+            .into_iter()
+            .fold(router, |router, path| router.route_service(path, gateway.router()));
+    }
+    router.layer(middleware::from_fn_with_state(rules, guard))
 }
 
 fn propagation(config: &NodeConfig) -> Propagation {
