@@ -110,10 +110,12 @@ impl Book {
         }
     }
 
-    /// Takes out all entries of which nothing runs, and pid files without a record.
+    /// Takes out all entries of which nothing runs, and pid files without a record. Only for who holds the lock of the
+    /// home. A dead agent that is watched stays: it comes back when its sources change.
     pub(crate) fn sweep(&self) {
         for entry in self.entries() {
-            if !entry.leader().group_runs() {
+            let is_watched = || self.entry(&watcher_of(&entry.name)).is_some_and(|watcher| watcher.is_running());
+            if !entry.leader().group_runs() && !is_watched() {
                 self.remove(&entry);
             }
         }
@@ -135,12 +137,21 @@ impl Book {
     }
 }
 
+/// What the watcher of an agent is called.
+pub(crate) fn watcher_of(agent: &str) -> String {
+    format!("{agent}.watcher")
+}
+
 /// Whether `name` can name a process: it names files, and is typed.
 ///
 /// # Errors
 /// What is wrong with it.
 pub(crate) fn check_name(name: &str) -> anyhow::Result<()> {
     let fits = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+    let is_age = |suffix: &str| suffix.chars().all(|letter| letter.is_ascii_digit());
+    if name.rsplit_once('.').is_some_and(|(_, suffix)| is_age(suffix) || suffix == "watcher") {
+        bail!("{name:?} cannot name a process: its logs would be taken for those of another one; give another --name");
+    }
     if name.is_empty() || name.len() > 100 || name.starts_with(['.', '-']) || !name.chars().all(fits) {
         bail!("{name:?} cannot name a process: give --name with at most 100 letters, digits, `-`, `_` and `.`");
     }

@@ -57,6 +57,8 @@ pub(crate) enum Command {
     Tools(command::tools::Tools),
     /// Shows what belongs to one call, all over the mesh.
     Trace(command::trace::Trace),
+    /// Waits until agents or capabilities can be called.
+    Wait(command::wait::Wait),
     /// Replaces an agent whose sources change.
     #[command(hide = true)]
     WatchSources(command::watch_sources::WatchSources),
@@ -109,6 +111,7 @@ impl Command {
             Self::Stop(command) => command.run().await,
             Self::Tools(command) => command.run().await,
             Self::Trace(command) => command.run().await,
+            Self::Wait(command) => command.run().await,
             Self::WatchSources(command) => command.run().await,
             Self::Wrap(command) => command.run().await,
         }

@@ -20,5 +20,6 @@ pub(crate) mod status;
 pub(crate) mod stop;
 pub(crate) mod tools;
 pub(crate) mod trace;
+pub(crate) mod wait;
 pub(crate) mod watch_sources;
 pub(crate) mod wrap;

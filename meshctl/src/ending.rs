@@ -2,7 +2,7 @@
 
 use futures::future::join_all;
 
-use crate::book::{Book, Entry, Kind, SEED};
+use crate::book::{Book, Entry, Kind, SEED, watcher_of};
 use crate::home::Home;
 use crate::lifecycle::Lifecycle;
 use crate::process::{EndError, Ending};
@@ -31,22 +31,25 @@ pub(crate) enum Dependants {
 /// Dropping the future leaves them signalled and in the book.
 pub(crate) async fn end_all(home: &Home, entries: &[Entry], how: Ending) -> Vec<(String, Result<(), EndError>)> {
     let book = &Book::of(home);
-    join_all(entries.iter().map(|entry| async move { (entry.name.clone(), end_one(book, entry, how).await) })).await
+    let ended =
+        join_all(entries.iter().map(|entry| async move { (entry.name.clone(), end_one(book, entry, how).await) }))
+            .await;
+    // Not while somebody starts one of the same name. Should the lock not be had, the next sweep finds them dead.
+    if let Ok(_lock) = Lifecycle::hold(home).await {
+        book.sweep();
+    }
+    ended
 }
 
 async fn end_one(book: &Book, entry: &Entry, how: Ending) -> Result<(), EndError> {
     if let Some(watcher) = book.entry(&watcher_of(&entry.name)) {
         watcher.leader().end(how).await?;
-        book.remove(&watcher);
     }
     // Its watcher may have replaced it a moment ago.
-    let now = book.entry(&entry.name).unwrap_or_else(|| entry.clone());
-    now.leader().end(how).await?;
-    if now != *entry {
-        entry.leader().end(how).await?;
+    if let Some(now) = book.entry(&entry.name) {
+        now.leader().end(how).await?;
     }
-    book.remove(&now);
-    Ok(())
+    entry.leader().end(how).await
 }
 
 /// Ends the seed, if one runs and no agent needs it.
@@ -66,9 +69,4 @@ pub(crate) async fn end_seed(home: &Home, how: Ending, dependants: Dependants) -
     seed.leader().end(how).await?;
     book.remove(&seed);
     Ok(SeedEnd::Stopped)
-}
-
-/// What the watcher of an agent is called.
-pub(crate) fn watcher_of(agent: &str) -> String {
-    format!("{agent}.watcher")
 }

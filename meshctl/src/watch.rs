@@ -14,8 +14,7 @@ use tokio::process::Command;
 use tokio::sync::mpsc;
 use tokio::time::{interval, sleep};
 
-use crate::book::{Book, Entry, Kind};
-use crate::ending::watcher_of;
+use crate::book::{Book, Entry, Kind, watcher_of};
 use crate::home::Home;
 use crate::launch::{self, Launch};
 use crate::log_file::LogFile;

@@ -62,7 +62,6 @@ impl Stop {
         }
         let home = Home::of_user()?;
         let book = Book::of(&home);
-        book.sweep();
         if self.registry {
             let ended = ending::end_seed(&home, self.how(), Dependants::Ignore).await?;
             self.report_seed(&ended);
@@ -103,7 +102,8 @@ impl Stop {
 
     /// The agents that are meant, and whether the seed is meant by name.
     fn chosen(&self, home: &Home, book: &Book) -> anyhow::Result<(Vec<Entry>, bool)> {
-        let running: Vec<Entry> = book.entries().into_iter().filter(|entry| entry.kind == Kind::Agent).collect();
+        let runs = |entry: &Entry| entry.kind == Kind::Agent && entry.leader().group_runs();
+        let running: Vec<Entry> = book.entries().into_iter().filter(runs).collect();
         if self.names.is_empty() {
             return Ok((running, false));
         }
@@ -111,7 +111,7 @@ impl Stop {
         let mut names_seed = false;
         for name in &self.names {
             if name == SEED || name == "registry" {
-                if book.entry(SEED).is_none() {
+                if !book.entry(SEED).is_some_and(|seed| seed.leader().group_runs()) {
                     bail!("the seed is not running");
                 }
                 names_seed = true;

@@ -8,6 +8,7 @@ use super::plan::{Plan, Wait};
 use crate::book::{Book, SEED};
 use crate::home::Home;
 use crate::launch::{Launch, Launched};
+use crate::lifecycle::Lifecycle;
 use crate::log_file::LogFile;
 use crate::output::{self, Colour, paint};
 use crate::progress::Progress;
@@ -39,20 +40,16 @@ pub(crate) async fn finish(
     drop(progress);
     let mut failed = 0;
     let mut running = Vec::new();
-    for ((launch, one), state) in plan.launches.iter().zip(&launched).zip(states) {
+    for (launch, state) in plan.launches.iter().zip(states) {
         match state {
             Readiness::Ended => {
                 failed += 1;
-                Book::of(home).remove(&one.entry);
                 output::complain(&died(home, &launch.name));
             }
             Readiness::Running if matches!(plan.wait, Wait::Must(_)) => {
                 failed += 1;
                 running.push(launch);
-                let name = &launch.name;
-                output::complain(&anyhow!(
-                    "agent '{name}' runs, but could not be called in time: see meshctl logs {name}"
-                ));
+                output::complain(&too_late(&launch.name));
             }
             Readiness::Running => {
                 running.push(launch);
@@ -65,6 +62,10 @@ pub(crate) async fn finish(
             }
             Readiness::Callable(_) => running.push(launch),
         }
+    }
+    if failed > 0 {
+        let _lock = Lifecycle::hold(home).await?;
+        Book::of(home).sweep();
     }
     if plan.watch {
         for launch in &running {
@@ -86,6 +87,11 @@ pub(crate) fn died(home: &Home, name: &str) -> anyhow::Error {
     }
 }
 
+/// The error that `name` was told to be ready and is not.
+pub(crate) fn too_late(name: &str) -> anyhow::Error {
+    anyhow!("agent '{name}' runs, but could not be called in time: see meshctl logs {name}")
+}
+
 fn report(home: &Home, running: &[&Launch], seed: Option<&Seed>, only_seed: bool) {
     if let Some(Seed::Started(_)) = seed {
         output::say(format_args!("Started '{SEED}' in detach"));
@@ -93,7 +99,9 @@ fn report(home: &Home, running: &[&Launch], seed: Option<&Seed>, only_seed: bool
     let logs = home.logs();
     match running {
         [] => {
-            if only_seed && seed.is_some() {
+            if only_seed && matches!(seed, Some(Seed::Found)) {
+                output::say(format_args!("'{SEED}' is running already"));
+            } else if only_seed && seed.is_some() {
                 output::say(format_args!("Logs: {}", LogFile::of(home, SEED).path(0).display()));
                 output::say(format_args!("Use 'meshctl logs {SEED}' to view or 'meshctl stop' to stop"));
             }

@@ -9,8 +9,8 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::detach::died;
-use super::plan::Plan;
+use super::detach::{died, too_late};
+use super::plan::{Plan, Wait};
 use crate::book::{Book, Entry, SEED};
 use crate::ending::{self, Dependants};
 use crate::follow::{self, Follower};
@@ -74,6 +74,11 @@ pub(crate) async fn stay(
             () = signals.next() => break,
             Some((launch, state)) = waits.next() => {
                 failed |= state == Readiness::Ended && !plan.watch;
+                if state == Readiness::Running && matches!(plan.wait, Wait::Must(_)) {
+                    output::complain(&too_late(&launch.name));
+                    failed = true;
+                    break;
+                }
                 if waits.is_empty() {
                     progress = None;
                     if !plan.quiet && !failed {
