@@ -32,7 +32,7 @@ use crate::mcp::{Endpoint, Surface};
 use crate::offers::NotOffered;
 use crate::run::{Runner, Verifier};
 use crate::runtime_file::{RuntimeFile, process_started};
-use crate::tool::ToolHost;
+use crate::tool::{ToolHost, Tools};
 use crate::trace::Ring;
 
 /// What an agent plugs into its node.
@@ -43,6 +43,8 @@ pub struct Plug {
     pub surface: Option<Surface>,
     /// Its own HTTP routes: they answer whatever the node does not.
     pub router: Option<Router>,
+    /// What the mesh is told of these routes: consumers with dependencies, named `METHOD:/path`, that nobody calls.
+    pub routes: Tools,
     /// Says again and again whether it works.
     pub health: Option<HealthCheck>,
     /// Says whether it has started.
@@ -60,6 +62,7 @@ impl Plug {
             host,
             surface: None,
             router: None,
+            routes: Tools::from([]),
             health: None,
             startup: None,
             verifier: None,
@@ -173,6 +176,7 @@ impl Node {
             gossip: Arc::clone(&gossip),
             http_url: url.clone(),
             host: Arc::clone(&plug.host),
+            routes: plug.routes.clone(),
             verdict: verdict.clone(),
             agent,
             withdraw: withdraw.clone(),

@@ -20,6 +20,8 @@ pub(super) struct Publisher {
     pub(super) http_url: Option<String>,
     /// Lives as long as there is somebody to tell.
     pub(super) host: Arc<dyn ToolHost>,
+    /// What else depends on somebody.
+    pub(super) routes: Tools,
     pub(super) verdict: watch::Receiver<Verdict>,
     /// Told when the agent's id changes with its member.
     pub(super) agent: watch::Sender<AgentId>,
@@ -68,7 +70,10 @@ impl Publisher {
         if self.withdraw.is_cancelled() {
             return Ok(Records::new());
         }
-        let tools = if self.config.role == Role::Seed { Tools::from([]) } else { self.host.tools().borrow().clone() };
+        let tools = match self.config.role {
+            Role::Seed => Tools::from([]),
+            _ => self.host.tools().borrow().iter().chain(&*self.routes).cloned().collect(),
+        };
         let health = self.verdict.borrow().record();
         offers::records(&self.config, &self.agent.borrow(), self.http_url.as_deref(), &tools, &health)
     }

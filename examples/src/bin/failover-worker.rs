@@ -1,0 +1,15 @@
+//! Does something small. Start it two or three times, and kill whichever you like.
+
+use mesh::prelude::*;
+
+/// Squares a number, and says which process did it.
+#[mesh::tool(capability = "square", idempotent)]
+async fn square(number: i64) -> Result<(i64, u32)> {
+    let square = number.checked_mul(number).ok_or_else(|| Error::invalid_argument("the number is too large"))?;
+    Ok((square, std::process::id()))
+}
+
+#[mesh::main]
+async fn main() -> Result {
+    Agent::new("failover-worker").tool::<square>().run().await
+}

@@ -1,0 +1,9 @@
+//! The agents of `hello` in one process: their calls to each other never leave it, everybody else sees two agents.
+
+use mesh::prelude::*;
+use mesh_examples::hello::{calendar, greeter};
+
+#[mesh::main]
+async fn main() -> Result {
+    mesh::run([greeter(), calendar()]).await
+}

@@ -1,0 +1,18 @@
+//! A shop over HTTP: `curl -H 'X-Session-Id: ada' <url>/buy/apple`, as often as you like.
+
+use axum::Json;
+use axum::extract::Path;
+use mesh::prelude::*;
+use serde_json::{Value, json};
+
+/// Puts something into the cart of whoever asks.
+#[mesh::route(GET, "/buy/{item}")]
+async fn buy(#[dep("cart")] cart: Dep<Value>, session: Session, Path(item): Path<String>) -> Result<Json<Value>> {
+    let cart = cart.session(&session).call(args! { item }).await?;
+    Ok(Json(json!({ "session": session.key(), "cart": cart })))
+}
+
+#[mesh::main]
+async fn main() -> Result {
+    Agent::new("session-shop").route::<buy>().run().await
+}

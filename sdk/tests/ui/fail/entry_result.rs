@@ -1,0 +1,4 @@
+#[mesh::main]
+async fn main() -> u8 {
+    0
+}

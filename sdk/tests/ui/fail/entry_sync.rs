@@ -1,0 +1,2 @@
+#[mesh::main]
+fn main() {}
