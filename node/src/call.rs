@@ -8,6 +8,7 @@ mod course;
 pub mod error;
 pub mod exchange;
 pub mod http;
+mod meters;
 pub mod neighbours;
 pub mod options;
 mod peers;
@@ -35,6 +36,7 @@ pub use self::request::{Reply, Request, Target};
 
 use self::course::Course;
 use self::http::Http;
+use self::meters::Meters;
 use self::neighbours::Neighbours;
 use self::peers::Peers;
 use self::quic::lines::Lines;
@@ -79,6 +81,7 @@ struct Inner {
     resolver: Resolver,
     peers: Peers,
     budget: Budget,
+    meters: Meters,
     places: Semaphore,
     started: Instant,
 }
@@ -109,6 +112,7 @@ impl Caller {
             resolver: Resolver::new(),
             peers: Peers::default(),
             budget: Budget::new(Instant::now()),
+            meters: Meters::new(),
             places: Semaphore::new(settings.most.min(Semaphore::MAX_PERMITS)),
             started: Instant::now(),
             settings,

@@ -171,6 +171,7 @@ impl Node {
         }
         let ring = Ring::default();
         ring.belongs_to(agents.borrow().as_str());
+        tasks.spawn(ring.clone().follow(agents.clone()));
         let publisher = publish::Publisher {
             config: Arc::clone(&config),
             gossip: Arc::clone(&gossip),

@@ -1,7 +1,7 @@
 //! Running one tool on this node, whoever brought the call.
 
 pub mod arguments;
-pub mod metrics;
+mod meters;
 mod runner;
 
 #[cfg(test)]
@@ -17,7 +17,7 @@ use mesh_gossip::catalog::AgentId;
 use tokio_util::sync::CancellationToken;
 
 pub use self::runner::{RunSettings, Runner, Verifier, WeakRunner};
-pub(crate) use self::runner::{ended_with, word};
+pub(crate) use self::runner::ended_with;
 use crate::context::{Origin, Outlet, Scope};
 use crate::mcp::client::ClientHandle;
 use crate::tool::{Fault, Payload};

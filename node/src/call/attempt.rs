@@ -61,28 +61,15 @@ pub(super) enum Failed {
     TooLarge { what: &'static str, bytes: usize, limit: usize },
 }
 
-impl Way<'_> {
-    /// For metrics.
-    pub(super) fn word(&self) -> &'static str {
-        match self {
-            Self::Process(_) => "process",
-            Self::Quic => "quic",
-            Self::Http(_) => "http",
-        }
-    }
-}
-
 impl Attempt {
     /// How to get there. Who does not say that it is on one of our nodes is called at its first URL.
     pub(super) fn way(&self, inner: &Inner) -> Way<'_> {
-        if let Some(runner) = inner.neighbours.runner_of(&self.owner.member) {
-            return Way::Process(runner);
-        }
         let is_ours = self.offers.labels.get(TRANSPORT_LABEL).is_some_and(|transport| transport == TRANSPORT_MESH);
         let is_url = |url: &&String| url.starts_with("http://") || url.starts_with("https://");
         match self.offers.endpoints.iter().find(is_url) {
+            // Also when a node of this process speaks for it.
             Some(url) if !is_ours => Way::Http(url),
-            _ => Way::Quic,
+            _ => inner.neighbours.runner_of(&self.owner.member).map_or(Way::Quic, Way::Process),
         }
     }
 

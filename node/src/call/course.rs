@@ -15,7 +15,7 @@ use super::choose::{Eyes, Field};
 use super::options::CallOptions;
 use super::{CallError, Inner, Reply, Request, Target};
 use crate::context::{MAX_PAYLOAD_BYTES, Outlet, Scope, SessionKey};
-use crate::run::{CallId, arguments, ended_with, metrics, word};
+use crate::run::{CallId, arguments, ended_with};
 use crate::session::Seat;
 use crate::tool::{Fault, FaultKind, Payload};
 use crate::trace::{Outcome, Running, SpanKind, TraceContext, random};
@@ -54,6 +54,8 @@ pub(super) struct Course<'a> {
     /// Attempts that followed on one that may have run, or has failed.
     repeats: u32,
     log: Vec<String>,
+    /// Who was lost, and may have run it.
+    lost: Option<AgentId>,
     /// What the last one that could be reached said.
     refused: Option<(AgentId, Fault)>,
 }
@@ -85,6 +87,7 @@ impl<'a> Course<'a> {
             attempts: 0,
             repeats: 0,
             log: Vec::new(),
+            lost: None,
             refused: None,
         }
     }
@@ -98,12 +101,12 @@ impl<'a> Course<'a> {
         match served {
             Ok((payload, agent)) => {
                 span.span().peer = Some(agent.as_str().into());
-                metrics::call(word(Outcome::Ok), span.elapsed());
+                inner.meters.call(Outcome::Ok, span.elapsed());
                 span.end(Outcome::Ok, self.log.join("; "));
                 Ok(Reply { payload, agent, attempts: self.attempts, trace: self.at })
             }
             Err(error) => {
-                metrics::call(word(error.outcome()), span.elapsed());
+                inner.meters.call(error.outcome(), span.elapsed());
                 span.end(error.outcome(), error.to_string());
                 Err(error)
             }
@@ -310,7 +313,7 @@ impl<'a> Course<'a> {
             Err(Failed::Lost { .. } | Failed::LostInAnswer { .. }) => in_flight.failed(now, Failure::Lost),
             Err(_) => {}
         }
-        metrics::attempt(way.word(), word(ended));
+        inner.meters.attempt(&way, ended);
         span.end(ended, note);
         if let (Ok(_), Some(seat), false) = (&outcome, plan.seat.take(), plan.is_bound) {
             inner.settings.bindings.bind(seat, plan.owner.clone()).await;
@@ -326,9 +329,12 @@ impl<'a> Course<'a> {
         let is_repeatable = plan.attempt.is_repeatable;
         match failed {
             Failed::NotReceived { .. } => {}
-            Failed::Lost { .. } if is_repeatable && self.may_repeat(plan.options.retry_count.unwrap_or(REPEATS)) => {}
+            Failed::Lost { .. } if is_repeatable && self.may_repeat(plan.options.retry_count.unwrap_or(REPEATS)) => {
+                self.lost = Some(agent);
+            }
             Failed::Lost { .. } | Failed::LostInAnswer { .. } => {
-                return Err(CallError::MayHaveRun { agent, why: self.log.join("; ") });
+                self.lost = Some(agent);
+                return Err(self.exhausted());
             }
             Failed::TimedOut => return Err(CallError::TimedOut { after: self.begun.elapsed() }),
             Failed::TooLarge { what, bytes, limit } => return Err(CallError::TooLarge { what, bytes, limit }),
@@ -377,9 +383,10 @@ impl<'a> Course<'a> {
     }
 
     fn exhausted(&mut self) -> CallError {
-        match self.refused.take() {
-            Some((agent, fault)) => CallError::Fault { agent, fault },
-            None => CallError::Unreachable { wanted: self.wanted(), why: self.log.join("; ") },
+        match (self.lost.take(), self.refused.take()) {
+            (Some(agent), _) => CallError::MayHaveRun { agent, why: self.log.join("; ") },
+            (None, Some((agent, fault))) => CallError::Fault { agent, fault },
+            (None, None) => CallError::Unreachable { wanted: self.wanted(), why: self.log.join("; ") },
         }
     }
 

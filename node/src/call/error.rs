@@ -45,8 +45,8 @@ pub enum CallError {
         /// What happened with each that was tried.
         why: String,
     },
-    /// The connection broke while the call ran, and it may not be repeated. Find out before calling again.
-    #[error("{agent} was lost while the call ran, which may not be repeated ({why}): it may have run")]
+    /// Who ran the call was lost, and it could not be repeated elsewhere. Find out what it did before calling again.
+    #[error("{agent} was lost and may have run the call: {why}")]
     MayHaveRun {
         /// Who may have run it.
         agent: AgentId,

@@ -47,7 +47,7 @@ pub struct Aside {
     pub trace_id: Option<String>,
     /// `_parent_span`.
     pub parent_span: Option<String>,
-    /// `_mesh_headers`.
+    /// `_mesh_headers`, names in lower case.
     pub headers: BTreeMap<String, String>,
 }
 
@@ -97,7 +97,9 @@ fn read(text: &[u8], members: &[Member]) -> Aside {
             TRACE_ID => aside.trace_id = string(),
             PARENT_SPAN => aside.parent_span = string(),
             _ if value.len() <= MAX_MESH_HEADERS_BYTES => {
-                aside.headers = serde_json::from_slice(value).unwrap_or_default();
+                let headers: BTreeMap<String, String> = serde_json::from_slice(value).unwrap_or_default();
+                let lower = headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value));
+                aside.headers = lower.collect();
             }
             _ => {}
         }

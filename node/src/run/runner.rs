@@ -13,7 +13,8 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{self, Aside};
-use super::{Arrival, CallId, Dispatch, metrics};
+use super::meters::Meters;
+use super::{Arrival, CallId, Dispatch};
 use crate::call::Caller;
 use crate::call::window::Once;
 use crate::context::{CallContext, Headers, MAX_PAYLOAD_BYTES, Origin, Outlet, Scope};
@@ -64,6 +65,7 @@ struct Inner {
     is_draining: AtomicBool,
     /// The calls of other nodes: each runs once, however often it is sent.
     once: Once,
+    meters: Meters,
 }
 
 /// A call that may run: what is left of its arrival once it was looked at.
@@ -95,6 +97,7 @@ impl Runner {
             settings,
             is_draining: AtomicBool::new(false),
             once: Once::default(),
+            meters: Meters::new(),
         }))
     }
 
@@ -233,7 +236,7 @@ impl Inner {
 
     async fn run(&self, admitted: Admitted, arrival: Arrival) -> Result<Payload, Fault> {
         let Admitted { tool, arguments, scope, at, parent, deadline, _place } = admitted;
-        metrics::running(self.under_way());
+        let _counted = self.meters.running();
         let mut span = Running::begin(self.caller.ring(), SpanKind::Tool, &at, parent, &tool.name);
         span.span().tool = Some(tool.name.clone());
         let cancelled = arrival.cancelled.child_token();
@@ -254,7 +257,7 @@ impl Inner {
             Ok(_) => (Outcome::Ok, String::new()),
             Err(fault) => (ended_with(fault.kind), fault.message.clone()),
         };
-        metrics::tool(&tool.name, word(ended), span.elapsed());
+        self.meters.tool(&tool.name, ended, span.elapsed());
         span.end(ended, note);
         outcome
     }
@@ -299,16 +302,6 @@ pub(crate) fn ended_with(kind: FaultKind) -> Outcome {
         FaultKind::Cancelled => Outcome::Cancelled,
         FaultKind::TimedOut => Outcome::TimedOut,
         _ => Outcome::Error,
-    }
-}
-
-/// The label of an outcome in metrics.
-pub(crate) fn word(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Ok => "ok",
-        Outcome::Error => "error",
-        Outcome::Cancelled => "cancelled",
-        Outcome::TimedOut => "timed_out",
     }
 }
 

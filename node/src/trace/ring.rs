@@ -1,7 +1,10 @@
 //! The spans that a node remembers: the latest, in bounded memory.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use mesh_gossip::catalog::AgentId;
+use tokio::sync::watch;
 
 use super::Span;
 
@@ -17,7 +20,7 @@ pub struct Ring(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    agent: OnceLock<Arc<str>>,
+    agent: RwLock<Arc<str>>,
     spans: usize,
     bytes: usize,
     held: Mutex<Held>,
@@ -38,18 +41,24 @@ impl Default for Ring {
 impl Ring {
     /// An empty ring for at most `spans` that take at most about `bytes`.
     pub fn bounded(spans: usize, bytes: usize) -> Self {
-        Self(Arc::new(Inner { agent: OnceLock::new(), spans, bytes, held: Mutex::default() }))
+        Self(Arc::new(Inner { agent: RwLock::new(Arc::from("")), spans, bytes, held: Mutex::default() }))
     }
 
-    /// Says whose spans they are, once that is known; the first to say so counts.
+    /// Says whose spans they are from now on.
     pub fn belongs_to(&self, agent: impl Into<Arc<str>>) {
-        // Saying it twice changes nothing.
-        let _ = self.0.agent.set(agent.into());
+        *self.0.agent.write().unwrap_or_else(PoisonError::into_inner) = agent.into();
+    }
+
+    /// Says so again whenever the id of their agent changes; ends when it cannot change any more.
+    pub async fn follow(self, mut agents: watch::Receiver<AgentId>) {
+        while agents.changed().await.is_ok() {
+            self.belongs_to(agents.borrow().as_str());
+        }
     }
 
     /// Whose spans they are; empty before anybody said so.
     pub fn agent(&self) -> Arc<str> {
-        self.0.agent.get().cloned().unwrap_or_else(|| Arc::from(""))
+        self.0.agent.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Remembers `span`, and forgets the oldest where there is no room.

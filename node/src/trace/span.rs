@@ -75,6 +75,21 @@ pub enum Outcome {
     TimedOut,
 }
 
+impl Outcome {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 4] = [Self::Ok, Self::Error, Self::Cancelled, Self::TimedOut];
+
+    /// One word for it, as metrics and JSON have it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Error => "error",
+            Self::Cancelled => "cancelled",
+            Self::TimedOut => "timed_out",
+        }
+    }
+}
+
 /// A span under way. Dropped unfinished, it ends as cancelled.
 #[derive(Debug)]
 pub struct Running<'a> {
