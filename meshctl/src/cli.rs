@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Man(command::man::Man),
     /// Lists members as the node that is asked sees them.
     Members(command::members::Members),
+    /// Serves the mesh as one MCP server over standard input and output, for clients that start a command.
+    Mcp(command::mcp::Mcp),
     /// Runs a seed: a node at a well-known address, which newcomers ask first. `start` brings one up by itself.
     Seed(command::seed::Seed),
     /// Starts agents, and a seed when none answers.
@@ -80,7 +82,7 @@ impl Command {
     /// How many threads it needs.
     pub(crate) const fn threads(&self) -> Threads {
         match self {
-            Self::Seed(_) | Self::Wrap(_) => Threads::Many,
+            Self::Mcp(_) | Self::Seed(_) | Self::Wrap(_) => Threads::Many,
             _ => Threads::One,
         }
     }
@@ -105,6 +107,7 @@ impl Command {
             Self::Logs(command) => command.run().await,
             Self::Man(command) => command.run(),
             Self::Members(command) => command.run().await,
+            Self::Mcp(command) => command.run().await,
             Self::Seed(command) => command.run().await,
             Self::Start(command) => command.run().await,
             Self::Status(command) => command.run().await,

@@ -14,6 +14,7 @@ pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod man;
 pub(crate) mod members;
+pub(crate) mod mcp;
 pub(crate) mod seed;
 pub(crate) mod start;
 pub(crate) mod status;

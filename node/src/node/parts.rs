@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use axum::body::Body;
+use axum::routing::any;
 use axum::{Router, middleware};
 use http::{Request, Response};
 use mesh_gossip::catalog::AgentId;
@@ -135,9 +136,10 @@ pub(super) fn mcp(config: &NodeConfig, url: &str, own: &Endpoint, gateway: Optio
     let rules = Arc::new(AccessRules::new(&config.http.access, names, origins));
     let mut router = Router::new().nest("/mcp", own.router());
     if let Some(gateway) = gateway {
-        router = ["/mesh/mcp", "/mesh/mcp/"]
-            .into_iter()
-            .fold(router, |router, path| router.route_service(path, gateway.router()));
+        for path in ["/mesh/mcp", "/mesh/mcp/"] {
+            let gateway = gateway.clone();
+            router = router.route(path, any(move |request| async move { gateway.serve(request).await }));
+        }
     }
     router.layer(middleware::from_fn_with_state(rules, guard))
 }
