@@ -85,7 +85,7 @@ async fn a_server_that_is_killed_is_withdrawn_and_comes_back() {
     let echo = tools.iter().find(|tool| &*tool.name == "echo").unwrap();
     assert_eq!((echo.capability.as_deref(), echo.tags[0].as_ref()), (Some("everything"), "local"));
 
-    let [child] = children("server-everything")[..] else { panic!("one child") };
+    let [child] = children("dist/index.js\0stdio")[..] else { panic!("one child") };
     kill(child, Signal::SIGKILL).unwrap();
     until(&server, "its tools are withdrawn", |tools| tools.is_empty()).await;
     until(&server, "it is back", |tools| has(tools, "echo")).await;
@@ -93,7 +93,7 @@ async fn a_server_that_is_killed_is_withdrawn_and_comes_back() {
 
     server.stop().await;
     assert!(server.tools().borrow().is_empty());
-    assert!(children("server-everything").is_empty(), "a stop ends the server");
+    assert!(children("dist/index.js\0stdio").is_empty(), "a stop ends the server");
 }
 
 #[tokio::test(flavor = "multi_thread")]

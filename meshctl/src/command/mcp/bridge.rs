@@ -78,8 +78,9 @@ impl Bridge {
         let mut input = BufReader::new(input);
         loop {
             let mut line = Vec::new();
+            let mut bounded = (&mut input).take(MAX_LINE_BYTES);
             let read = tokio::select! {
-                read = (&mut input).take(MAX_LINE_BYTES).read_until(b'\n', &mut line) => read,
+                read = bounded.read_until(b'\n', &mut line) => read,
                 // The client does not listen any more.
                 _ = &mut writer => break,
             };

@@ -129,8 +129,14 @@ async fn fetch(wire: &Wire, agent: &Agent, list: List) -> Option<Items> {
         for _ in 0..PAGES {
             let mut page = match wire.ask(replica, list.method(), params, deadline).await {
                 Ok(page) => page,
-                Err(error) if error.is_final() => break,
-                Err(_) => continue 'replicas,
+                Err(error) if error.is_final() => {
+                    tracing::debug!(agent = %replica.owner.agent, %error, "{} is refused", list.method());
+                    break;
+                }
+                Err(error) => {
+                    tracing::debug!(agent = %replica.owner.agent, %error, "{} has no answer", list.method());
+                    continue 'replicas;
+                }
             };
             if let Some(Value::Array(more)) = page.remove(list.field()) {
                 items.extend(more);
