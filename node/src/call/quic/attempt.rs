@@ -216,7 +216,7 @@ impl Lines {
             return Err(AttemptError::TooLarge { what: "arguments", bytes, limit: MAX_PAYLOAD_BYTES });
         }
         let line = self.shared.line_to(member).ok_or(NotReceived::NotThere)?;
-        let under_way = self.shared.enter(line);
+        let under_way = self.shared.enter(line, bytes);
         let mut may_move = true;
         // What became of it on the first connection.
         let mut before = Fate::Unsent;

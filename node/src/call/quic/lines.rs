@@ -15,6 +15,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::attempt::{Cause, Silence};
 use super::pulse;
 
+/// From this size on arguments are bulk, which keeps both ends and the way between them busy.
+const BULK_BYTES: usize = 1 << 20;
+
 /// The caller's end of the calls to all members. Cheap to clone; the last clone ends what runs for them.
 #[derive(Clone)]
 pub struct Lines {
@@ -36,6 +39,8 @@ pub(super) struct Line {
     life: (Generation, Session),
     verdict: watch::Sender<Verdict>,
     calls: AtomicUsize,
+    /// Those of them that send much.
+    bulk: AtomicUsize,
     is_pulsed: AtomicBool,
     born: Instant,
     /// When the member last said something, in microseconds after `born`; 0 is never.
@@ -54,7 +59,10 @@ struct Verdict {
 }
 
 /// A call that is under way to a member, for as long as this lives.
-pub(super) struct UnderWay(Arc<Line>);
+pub(super) struct UnderWay {
+    line: Arc<Line>,
+    is_bulk: bool,
+}
 
 /// Waits for the member of one call to be lost.
 pub(super) struct Loss {
@@ -125,14 +133,18 @@ impl Shared {
         self.lines.lock().expect("nothing panics while it holds the lines")
     }
 
-    /// Counts a call to the member of `line`, and has it pulsed.
-    pub(super) fn enter(self: &Arc<Self>, line: Arc<Line>) -> UnderWay {
+    /// Counts a call with arguments of `bytes` to the member of `line`, and has it pulsed.
+    pub(super) fn enter(self: &Arc<Self>, line: Arc<Line>, bytes: usize) -> UnderWay {
         line.calls.fetch_add(1, Ordering::SeqCst);
+        let is_bulk = bytes >= BULK_BYTES;
+        if is_bulk {
+            line.bulk.fetch_add(1, Ordering::Relaxed);
+        }
         if !line.is_pulsed.swap(true, Ordering::SeqCst) {
             let keep = pulse::keep(Arc::clone(self), Arc::clone(&line));
             tokio::spawn(self.stop.clone().run_until_cancelled_owned(keep));
         }
-        UnderWay(line)
+        UnderWay { line, is_bulk }
     }
 }
 
@@ -162,6 +174,7 @@ impl Line {
             life,
             verdict: watch::Sender::default(),
             calls: AtomicUsize::new(0),
+            bulk: AtomicUsize::new(0),
             is_pulsed: AtomicBool::new(false),
             born: Instant::now(),
             heard: AtomicU64::new(0),
@@ -171,6 +184,10 @@ impl Line {
 
     pub(super) fn calls(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn has_bulk(&self) -> bool {
+        self.bulk.load(Ordering::Relaxed) > 0
     }
 
     pub(super) fn is_silent(&self) -> bool {
@@ -218,12 +235,12 @@ impl Line {
 
 impl UnderWay {
     pub(super) fn line(&self) -> &Line {
-        &self.0
+        &self.line
     }
 
     /// Begins to wait for the member's loss.
     pub(super) fn loss(&self) -> Loss {
-        let verdict = self.0.verdict.subscribe();
+        let verdict = self.line.verdict.subscribe();
         let silences = verdict.borrow().silences;
         Loss { verdict, silences }
     }
@@ -231,7 +248,10 @@ impl UnderWay {
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.calls.fetch_sub(1, Ordering::SeqCst);
+        if self.is_bulk {
+            self.line.bulk.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.line.calls.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

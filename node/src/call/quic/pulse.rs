@@ -18,6 +18,9 @@ const PERIOD: Duration = Duration::from_millis(40);
 /// How long a member that is near may be silent.
 const PATIENCE: Duration = Duration::from_millis(140);
 
+/// The same while megabytes are on their way: both ends, and the buffers between them, have much to do.
+const BULK_PATIENCE: Duration = Duration::from_secs(1);
+
 /// The longest patience, with one that is far or slow.
 const MAX_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -74,7 +77,8 @@ pub(super) async fn keep(shared: Arc<Shared>, line: Arc<Line>) {
                 if stream.is_none() && opening.is_none() && now >= next_open {
                     opening = Some(shared.gossip.open(line.member, PULSES, CONNECT_BUDGET).boxed());
                 }
-                if judge.finds_silence(now, line.heard()) {
+                let patience = if line.has_bulk() { BULK_PATIENCE } else { PATIENCE };
+                if judge.finds_silence(now, line.heard(), patience) {
                     line.found_silent();
                 }
             }
@@ -165,20 +169,21 @@ impl Judge {
         self.unanswered.clear();
     }
 
-    /// Whether the member has been silent too long, once per patience. `heard` is when it last said anything else.
-    fn finds_silence(&mut self, now: Instant, heard: Option<Instant>) -> bool {
+    /// Whether the member has been silent too long, once per patience, which is at least as given. `heard` is when it
+    /// last said anything else.
+    fn finds_silence(&mut self, now: Instant, heard: Option<Instant>, patience: Duration) -> bool {
         let Some(&asked) = self.unanswered.front() else { return false };
         let since = asked.max(heard.unwrap_or(asked)).max(self.found.unwrap_or(asked));
-        let is_silent = now >= self.not_before && now.saturating_duration_since(since) >= self.patience();
+        let is_silent = now >= self.not_before && now.saturating_duration_since(since) >= self.patience(patience);
         if is_silent {
             self.found = Some(now);
         }
         is_silent
     }
 
-    fn patience(&self) -> Duration {
-        let usual = self.round_trip.map_or(PATIENCE, |(smooth, varies)| 2 * (smooth + 4 * varies));
-        usual.clamp(PATIENCE, MAX_PATIENCE)
+    fn patience(&self, least: Duration) -> Duration {
+        let usual = self.round_trip.map_or(least, |(smooth, varies)| 2 * (smooth + 4 * varies));
+        usual.clamp(least, MAX_PATIENCE)
     }
 }
 
@@ -193,7 +198,7 @@ mod tests {
         for at in (0..until).step_by(40) {
             assert!(judge.asks(start + at * MS));
             judge.answered(start + (at + round_trip) * MS, 1);
-            assert!(!judge.finds_silence(start + (at + round_trip) * MS, None));
+            assert!(!judge.finds_silence(start + (at + round_trip) * MS, None, PATIENCE));
         }
     }
 
@@ -202,7 +207,7 @@ mod tests {
             if at % 40 == 0 {
                 judge.asks(start + at * MS);
             }
-            judge.finds_silence(start + at * MS, None)
+            judge.finds_silence(start + at * MS, None, PATIENCE)
         })
     }
 
@@ -214,7 +219,7 @@ mod tests {
         assert_eq!(silence(&mut judge, start, 1_001), Some(1_180));
         assert_eq!(silence(&mut judge, start, 1_181), Some(1_320));
         judge.answered(start + 1_321 * MS, 1);
-        assert!(!judge.finds_silence(start + 1_330 * MS, Some(start + 1_321 * MS)));
+        assert!(!judge.finds_silence(start + 1_330 * MS, Some(start + 1_321 * MS), PATIENCE));
     }
 
     #[test]
@@ -236,11 +241,11 @@ mod tests {
         let start = Instant::now();
         let mut judge = Judge::new(start);
         judge.asks(start);
-        assert!(!judge.finds_silence(start + 200 * MS, Some(start + 100 * MS)));
+        assert!(!judge.finds_silence(start + 200 * MS, Some(start + 100 * MS), PATIENCE));
         judge.looked(start + 300 * MS, 100 * MS);
-        assert!(!judge.finds_silence(start + 301 * MS, Some(start + 100 * MS)));
-        assert!(judge.finds_silence(start + 341 * MS, Some(start + 100 * MS)));
+        assert!(!judge.finds_silence(start + 301 * MS, Some(start + 100 * MS), PATIENCE));
+        assert!(judge.finds_silence(start + 341 * MS, Some(start + 100 * MS), PATIENCE));
         judge.forget();
-        assert!(!judge.finds_silence(start + 1_000 * MS, None), "nothing is owed on a stream that broke");
+        assert!(!judge.finds_silence(start + 1_000 * MS, None, PATIENCE), "nothing is owed on a stream that broke");
     }
 }
