@@ -153,7 +153,7 @@ mod tests {
     }
 
     fn twice(text: &str) -> Result<i32> {
-        Ok(number(text)?)
+        Ok(number(text)? * 2)
     }
 
     #[test]

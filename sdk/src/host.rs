@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use mesh_node::context::CallContext;
 use mesh_node::tool::{Fault, FaultKind, Payload, ToolDescriptor, ToolHost, Tools};
 use tokio::sync::watch;
@@ -135,8 +136,8 @@ impl Call {
     ///
     /// # Errors
     /// A [`Fault`] when it cannot.
-    pub async fn finish<T: Returned>(self, result: T) -> Result<Payload, Fault> {
-        result.payload(self.context.outlet).await
+    pub fn finish<T: Returned>(self, result: T) -> BoxFuture<'static, Result<Payload, Fault>> {
+        result.payload(self.context.outlet)
     }
 }
 

@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::dep::Dep;
 use crate::host::NotHosted;
 use crate::need::{Bound, Need};
+use crate::received::Received;
 use crate::service::{Floor, Service};
 use crate::state::{AnyState, State, StateType};
 
@@ -62,12 +63,12 @@ impl Home {
 
 impl Slots {
     /// The required dependency at `place`.
-    pub fn required<T>(&self, place: usize) -> Dep<T> {
+    pub fn required<T: Received>(&self, place: usize) -> Dep<T> {
         self.dep(&self.needs[place])
     }
 
     /// The dependency at `place`, if somebody provides it now.
-    pub fn optional<T>(&self, place: usize) -> Option<Dep<T>> {
+    pub fn optional<T: Received>(&self, place: usize) -> Option<Dep<T>> {
         let need = &self.needs[place];
         self.is_there(need).then(|| self.dep(need))
     }

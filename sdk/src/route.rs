@@ -4,14 +4,15 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use axum::extract::FromRequestParts;
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 use axum::{Json, Router};
 use mesh_node::call::Caller;
 use mesh_node::context::Scope;
 use mesh_node::tool::{Fault, ToolDescriptor};
+use mesh_node::trace::TraceContext;
 use serde_json::{Value, json};
 
 use crate::host::NotHosted;
@@ -118,10 +119,22 @@ impl FromRequestParts<RouteHome> for Slots {
                 json!({ "error": "starting", "message": "the agent has not started yet; repeat it in a moment" });
             return Err((StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response());
         };
-        let scope = Scope { session: Session::said(&parts.headers), ..Scope::default() };
+        let scope = inherited(&parts.headers, &caller);
         let slots = Self { needs: mounted.needs.clone(), caller, scope, home: mounted.home.clone() };
         slots.check(&mounted.floors).map_err(|fault| refusal(&fault))?;
         Ok(slots)
+    }
+}
+
+/// What calls made for a request inherit from its headers: session, trace, and those that travel along.
+fn inherited(headers: &HeaderMap, caller: &Caller) -> Scope {
+    let said = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let texts = headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+    Scope {
+        session: Session::said(headers),
+        trace: TraceContext::from_headers(said),
+        headers: caller.settings().propagate.select(texts),
+        ..Scope::default()
     }
 }
 

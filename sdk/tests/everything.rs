@@ -37,22 +37,30 @@ async fn greet(
     #[default("Hello")] salutation: String,
     #[default(3)] times: u32,
     nick: Option<String>,
+    context: Context,
+    state: State<Shelf>,
+) -> Result<String> {
+    let name = nick.unwrap_or(name);
+    Ok(format!("{} {salutation} {name} {times} {}", state.greeting, context.tool()))
+}
+
+/// Depends in all ways.
+#[mesh::tool]
+async fn depend(
     #[dep("date_service", tags = ["+fast", "-old", ["python", "+rust"]], version = ">=1 <3", namespace = "prod",
         schema = subset, timeout = "500ms", retry_count = 1, idempotent)]
     date: Option<Dep<Trip>>,
     #[service] travel: Travel,
     #[dep("translation", schema = strict)] translation: Dep<String>,
-    context: Context,
-    state: State<Shelf>,
 ) -> Result<String> {
     let to = match date {
         Some(date) => date.call(()).await?.to,
-        None => nick.unwrap_or_default(),
+        None => "nowhere".to_owned(),
     };
     let flights = travel.flights("here".to_owned(), to).await?;
     let hotels = travel.hotels().await?;
-    let said = translation.call(args! { text: salutation, times }).await?;
-    Ok(format!("{said} {name} {} {} {} {}", state.greeting, flights.len(), hotels.len(), context.tool()))
+    let said = translation.call(args! { text: "hello", times: 2 }).await?;
+    Ok(format!("{said} {} {}", flights.len(), hotels.len()))
 }
 
 /// Its own type is the argument.
@@ -122,6 +130,7 @@ fn an_agent_may_have_all_of_it() {
     let agent = Agent::new("everything")
         .state(Shelf { greeting: "hi".into() })
         .tool::<greet>()
+        .tool::<depend>()
         .tool::<keep>()
         .tool::<twice>()
         .tool::<parse>()
@@ -130,5 +139,5 @@ fn an_agent_may_have_all_of_it() {
         .tool::<words>()
         .route::<plan>()
         .route::<ticks>();
-    assert_eq!(format!("{agent:?}"), "agent everything with 7 tools and 2 routes");
+    assert_eq!(format!("{agent:?}"), "agent everything with 8 tools and 2 routes");
 }

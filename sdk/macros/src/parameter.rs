@@ -1,7 +1,7 @@
 //! The parameters of tools and routes, by what they are given.
 
 use proc_macro2::{Span, TokenStream};
-use quote::quote;
+use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Attribute, Error, Expr, ExprLit, FnArg, Ident, Lit, Pat, PatType, Result, Type};
 
@@ -161,8 +161,10 @@ impl Parameter {
     pub(crate) fn injected(&self, slots: &TokenStream, place: &Place) -> Option<TokenStream> {
         let ty = &self.ty;
         match &self.kind {
-            Kind::Dep { presence: Presence::Required, result, .. } => Some(quote!(#slots.required::<#result>(#place))),
-            Kind::Dep { result, .. } => Some(quote!(#slots.optional::<#result>(#place))),
+            Kind::Dep { presence: Presence::Required, result, .. } => {
+                Some(quote_spanned!(result.span()=> #slots.required::<#result>(#place)))
+            }
+            Kind::Dep { result, .. } => Some(quote_spanned!(result.span()=> #slots.optional::<#result>(#place))),
             Kind::Service => Some(quote!(#slots.service::<#ty>(#place))),
             Kind::State(state) => Some(quote!(#slots.state::<#state>())),
             Kind::Plain | Kind::Defaulted(_) | Kind::Context => None,

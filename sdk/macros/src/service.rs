@@ -35,7 +35,7 @@ pub(crate) fn expand(keys: TokenStream, item: TokenStream) -> Result<TokenStream
         Some(number) => {
             let least = need::small(&number)? as usize;
             if least > methods.len() {
-                let message = format!("there are only {} methods, of which {least} can never be there", methods.len());
+                let message = format!("{least} can never be there: there are {} methods", methods.len());
                 return Err(Error::new(number.span(), message));
             }
             least

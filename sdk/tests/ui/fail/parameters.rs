@@ -1,5 +1,3 @@
-use mesh::prelude::*;
-
 #[mesh::tool]
 async fn undeclared(date: Dep<String>) {}
 

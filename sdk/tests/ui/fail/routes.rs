@@ -1,5 +1,3 @@
-use mesh::prelude::*;
-
 #[mesh::route("/plan")]
 async fn without_method() {}
 

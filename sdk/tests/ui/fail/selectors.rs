@@ -1,5 +1,3 @@
-use mesh::prelude::*;
-
 #[mesh::tool]
 async fn without_capability(#[dep] date: Dep<String>) {}
 

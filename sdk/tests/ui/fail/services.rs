@@ -1,5 +1,3 @@
-use mesh::prelude::*;
-
 #[mesh::service]
 trait Blocking {
     #[selector("a")]

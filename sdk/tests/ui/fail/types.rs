@@ -3,14 +3,14 @@ use mesh::prelude::*;
 struct Plain;
 
 #[mesh::tool]
-async fn takes(plain: Plain) {}
+async fn takes(_plain: Plain) {}
 
 #[mesh::tool]
 async fn gives() -> Plain {
     Plain
 }
 
-fn main() {
-    let dependency: Dep<Plain> = Dep::fake(|_, _| async { Ok("x".into()) });
-    let _ = dependency.call(());
-}
+#[mesh::tool]
+async fn needs(#[dep("date")] _date: Dep<Plain>) {}
+
+fn main() {}
