@@ -7,7 +7,7 @@ mod stage;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use stage::{Stage, alive, eventually};
+use stage::{Stage, alive, eventually, source};
 
 /// Says hello, and bye when it is told to go.
 const POLITE: &str =
@@ -206,6 +206,43 @@ fn a_program_that_is_replaced_on_disk_is_replaced_in_the_mesh() {
     let new = stage.pid("agent");
     stage.succeeds(&["stop"]);
     assert!(!alive(watcher) && !alive(new));
+}
+
+#[test]
+fn a_crate_is_built_and_one_with_several_programs_asks_which() {
+    let stage = Stage::new();
+    let folder = stage.package("twins", &[("castor", "I am Castor"), ("pollux", "I am Pollux")]);
+    let folder = folder.to_str().unwrap();
+    let output = stage.meshctl(&["start", "-d", folder]);
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert!(complaint.contains(&format!("{folder}:castor, {folder}:pollux")), "{complaint}");
+    stage.succeeds(&["start", "-d", "--no-wait", &format!("{folder}:pollux")]);
+    eventually("it has been built and run", || stage.log("pollux") == "I am Pollux\n");
+    let output = stage.meshctl(&["start", "-d", &format!("{folder}:leda")]);
+    assert!(String::from_utf8(output.stderr).unwrap().contains("has no program \"leda\"; it has castor, pollux"));
+    stage.succeeds(&["stop"]);
+}
+
+#[test]
+fn what_does_not_build_never_replaces_what_runs() {
+    let mut stage = Stage::new();
+    stage.set("MCP_MESH_RELOAD_DEBOUNCE", "0.05");
+    let folder = stage.package("phoenix", &[("phoenix", "one")]);
+    let main = folder.join("src/bin/phoenix.rs");
+    let mut start = stage.follow(&["start", "-w", "--no-wait", folder.to_str().unwrap()]);
+    start.shows("watching its sources");
+    eventually("it runs", || stage.log("phoenix") == "one\n");
+    let first = stage.pid("phoenix");
+    fs::write(&main, "fn main() {").unwrap();
+    start.shows("phoenix: the running one stays: phoenix does not build");
+    assert!(alive(first));
+    fs::write(&main, source("two")).unwrap();
+    start.shows("[phoenix] two");
+    assert!(!alive(first));
+    let second = stage.pid("phoenix");
+    stage.signal(start.pid(), "INT");
+    assert!(start.ends().success());
+    assert!(!alive(second));
 }
 
 #[test]

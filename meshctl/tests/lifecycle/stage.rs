@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -43,6 +43,17 @@ impl Stage {
         fs::write(&path, format!("#!/bin/sh\n{lines}\n")).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         path.to_str().unwrap().to_owned()
+    }
+
+    /// A crate without dependencies, whose programs say their lines and stay.
+    pub(crate) fn package(&self, name: &str, programs: &[(&str, &str)]) -> PathBuf {
+        let folder = self.scripts.path().join(name);
+        fs::create_dir_all(folder.join("src/bin")).unwrap();
+        fs::write(folder.join("Cargo.toml"), format!("[package]\nname = \"{name}\"\nedition = \"2024\"\n")).unwrap();
+        for (program, line) in programs {
+            fs::write(folder.join(format!("src/bin/{program}.rs")), source(line)).unwrap();
+        }
+        folder
     }
 
     /// A program in this stage's environment.
@@ -172,6 +183,11 @@ pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
         thread::park_timeout(LOOK);
     }
+}
+
+/// A program that says a line and stays.
+pub(crate) fn source(line: &str) -> String {
+    format!("fn main() {{ println!(\"{line}\"); loop {{ std::thread::park(); }} }}\n")
 }
 
 fn text(bytes: Vec<u8>) -> String {
