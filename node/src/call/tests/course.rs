@@ -239,3 +239,46 @@ async fn what_a_tool_demands_is_asked_of_the_caller_before_anything_is_sent() {
     let error = asker.caller.call(request).await.unwrap_err();
     assert!(matches!(error, CallError::Fault { fault, .. } if fault.kind == FaultKind::Forbidden));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_idempotent_call_fails_when_one_of_two_replicas_dies_under_load() {
+    let asker = Plan::default().start(&[]).await;
+    let dies = Plan::with([idempotent("who")]).start(&[&asker]).await;
+    let lives = Plan::with([idempotent("who")]).start(&[&asker]).await;
+    asker.sees("who", 2).await;
+    let mut dies = Some(dies);
+    let mut pace = tokio::time::interval(Duration::from_millis(2));
+    let mut calls = tokio::task::JoinSet::new();
+    for number in 0..200 {
+        pace.tick().await;
+        if number == 100 {
+            dies = None;
+        }
+        let caller = asker.caller.clone();
+        calls.spawn(async move { caller.call(ask("who")).await.map(|reply| reply.agent) });
+    }
+    assert!(dies.is_none());
+    let served = calls.join_all().await;
+    let failed: Vec<_> = served.iter().filter_map(|served| served.as_ref().err()).collect();
+    assert!(failed.is_empty(), "{failed:?}");
+    let by_the_other = served.iter().flatten().filter(|agent| **agent == lives.agent).count();
+    assert!((120..200).contains(&by_the_other), "{by_the_other}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_calls_at_once_than_a_node_makes_are_refused_at_once() {
+    let calls = CallSettings { most: 1, ..CallSettings::default() };
+    let asker = Plan { calls, ..Plan::default() }.start(&[]).await;
+    let hangs = Plan { hangs: true, ..Plan::with([tool("wait")]) }.start(&[&asker]).await;
+    asker.sees("wait", 1).await;
+    let caller = asker.caller.clone();
+    let first = tokio::spawn(async move { caller.call(ask("wait")).await });
+    counts(&hangs.host.begun, 1).await;
+    assert!(matches!(asker.caller.call(ask("wait")).await, Err(CallError::Overloaded(_))));
+    first.abort();
+    assert!(first.await.is_err());
+    let mut request = ask("wait");
+    request.options.timeout = Some(Duration::from_millis(50));
+    let error = asker.caller.call(request).await.unwrap_err();
+    assert!(!matches!(error, CallError::Overloaded(_)), "there is room again: {error}");
+}
