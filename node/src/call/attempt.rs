@@ -27,6 +27,7 @@ pub(super) struct Attempt {
     pub(super) scope: Scope,
     pub(super) deadline: Instant,
     pub(super) is_repeatable: bool,
+    pub(super) silence: Silence,
     pub(super) outlet: Outlet,
 }
 
@@ -77,7 +78,6 @@ impl Attempt {
         match way {
             Way::Process(runner) => self.in_process(runner).await,
             Way::Quic => {
-                let silence = if self.is_repeatable { Silence::Ends } else { Silence::Endures };
                 let outgoing = Outgoing {
                     id: self.id,
                     attempt: self.number,
@@ -86,7 +86,7 @@ impl Attempt {
                     arguments: self.arguments.clone(),
                     scope: self.scope.clone(),
                     outlet: self.outlet.clone(),
-                    silence,
+                    silence: self.silence,
                 };
                 Ok(inner.lines.attempt(self.owner.member, outgoing).await?)
             }

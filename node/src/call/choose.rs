@@ -149,6 +149,13 @@ impl Field {
         self.tier(first)
     }
 
+    /// Whether somebody else is left who is not `tried` and answers.
+    pub(super) fn has_other(&self, at: usize, tried: &[Owner], is_silent: impl Fn(&MemberId) -> bool) -> bool {
+        let is_left = |other: usize| !tried.iter().any(|owner| self.is_of(other, owner));
+        let own = self.member(at);
+        (0..self.len()).any(|other| self.member(other) != own && is_left(other) && !is_silent(&self.member(other)))
+    }
+
     /// Where `owner` is, if it is here.
     pub(super) fn find(&self, owner: &Owner) -> Option<usize> {
         (0..self.len()).find(|at| self.is_of(*at, owner))
@@ -289,6 +296,14 @@ mod tests {
         assert_eq!(field.owner(field.choose(&eyes, &[], None).unwrap()), owner(2));
         assert_ne!(field.owner(field.choose(&eyes, &[owner(2)], None).unwrap()), owner(2));
         assert_eq!(field.choose(&eyes, &[owner(0), owner(1), owner(2)], None), None);
+    }
+
+    #[test]
+    fn somebody_else_is_left_who_answers_and_was_not_tried() {
+        let field = field(&["2.0", "1.0"], &[]);
+        assert!(field.has_other(0, &[], |_| false));
+        assert!(!field.has_other(0, &[], |_| true));
+        assert!(!field.has_other(0, &[field.owner(1)], |_| false));
     }
 
     #[test]

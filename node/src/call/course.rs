@@ -13,6 +13,7 @@ use super::attempt::{Attempt, Failed};
 use super::breaker::Failure;
 use super::choose::{Eyes, Field};
 use super::options::CallOptions;
+use super::quic::attempt::Silence;
 use super::{CallError, Inner, Reply, Request, Target};
 use crate::context::{MAX_PAYLOAD_BYTES, Outlet, Scope, SessionKey};
 use crate::run::{CallId, arguments, ended_with};
@@ -243,6 +244,9 @@ impl<'a> Course<'a> {
             session: self.session.clone(),
             headers: self.headers(&options),
         };
+        let is_repeatable = options.idempotent == Some(true);
+        // Who is silent may only be slow: with nobody else to ask it is waited for.
+        let may_go_on = is_repeatable && field.has_other(at, &self.tried, |member| self.inner.lines.is_silent(member));
         let attempt = Attempt {
             id: self.id,
             number: self.attempts + 1,
@@ -252,7 +256,8 @@ impl<'a> Course<'a> {
             arguments: self.request.arguments.clone(),
             scope,
             deadline,
-            is_repeatable: options.idempotent == Some(true),
+            is_repeatable,
+            silence: if may_go_on { Silence::Ends } else { Silence::Endures },
             outlet: self.outlet.clone(),
         };
         Ok(Plan { owner, attempt, options, seat: None, is_bound: false })
@@ -338,6 +343,10 @@ impl<'a> Course<'a> {
             }
             Failed::TimedOut => return Err(CallError::TimedOut { after: self.begun.elapsed() }),
             Failed::TooLarge { what, bytes, limit } => return Err(CallError::TooLarge { what, bytes, limit }),
+            // Whose clock was faster makes no difference.
+            Failed::Fault(fault) if fault.kind == FaultKind::TimedOut => {
+                return Err(CallError::TimedOut { after: self.begun.elapsed() });
+            }
             // Who has the session has its state: nobody else can stand in because it is busy.
             Failed::Fault(fault) if fault.kind == FaultKind::Overloaded && plan.is_bound => {
                 return Err(CallError::Fault { agent, fault });
