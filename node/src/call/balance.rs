@@ -14,8 +14,8 @@ const NOISE: Duration = Duration::from_millis(10);
 /// once is tried again.
 const HALF_LIFE: Duration = Duration::from_secs(1);
 
-/// How much a new latency weighs, as one part of this many.
-const WEIGHT: u32 = 8;
+/// So many answers in a row have to be slow before an agent counts as slow.
+const ANSWERS: usize = 4;
 
 /// How much an agent has to do, as one caller sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,10 +28,12 @@ pub struct Load {
     pub chosen: u64,
 }
 
-/// A latency that is smoothed, and forgotten when it gets old.
+/// How long an agent takes at least, of late; forgotten when it gets old. The least rather than the mean: one answer
+/// that was slow says something about the machine, not about the agent.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Latency {
-    smooth: Duration,
+    recent: [Duration; ANSWERS],
+    answers: usize,
     at: Option<Instant>,
 }
 
@@ -61,16 +63,17 @@ const UNIT: Duration = Duration::from_micros(1);
 impl Latency {
     /// An answer took `latency`.
     pub fn observe(&mut self, now: Instant, latency: Duration) {
-        let known = self.now(now);
-        self.smooth = if known.is_zero() { latency } else { (known * (WEIGHT - 1) + latency) / WEIGHT };
+        self.recent[self.answers % ANSWERS] = latency;
+        self.answers += 1;
         self.at = Some(now);
     }
 
-    /// What is still known of it.
+    /// What is still known of it; zero while too little is.
     pub fn now(&self, now: Instant) -> Duration {
-        let Some(at) = self.at else { return Duration::ZERO };
+        let (Some(at), true) = (self.at, self.answers >= ANSWERS) else { return Duration::ZERO };
+        let least = self.recent.into_iter().min().unwrap_or_default();
         let halvings = now.saturating_duration_since(at).as_secs_f64() / HALF_LIFE.as_secs_f64();
-        self.smooth.mul_f64(0.5_f64.powf(halvings))
+        least.mul_f64(0.5_f64.powf(halvings))
     }
 }
 
@@ -124,16 +127,19 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_answer_is_forgotten_in_seconds() {
+    fn slow_answers_count_when_there_is_no_other_and_are_forgotten_in_seconds() {
         let now = Instant::now();
         let mut latency = Latency::default();
+        for _ in 0..3 {
+            latency.observe(now, 100 * MS);
+        }
         assert_eq!(latency.now(now), Duration::ZERO);
-        latency.observe(now, 100 * MS);
+        latency.observe(now, 200 * MS);
         assert_eq!(latency.now(now), 100 * MS);
         let later = latency.now(now + Duration::from_secs(3));
         assert!((12..=13).contains(&later.as_millis()), "{later:?}");
-        latency.observe(now, 180 * MS);
-        assert_eq!(latency.now(now), 110 * MS);
+        latency.observe(now, MS);
+        assert_eq!(latency.now(now), MS);
     }
 
     #[test]
