@@ -93,8 +93,8 @@ impl Driver {
     /// Has streams of `kind` brought to whoever registered it, from all endpoints of this life.
     pub(super) fn take_streams(&mut self, kind: u8, streams: &mpsc::Sender<MemberStream>) -> Result<(), KindTaken> {
         for quic in &self.life.quic {
-            // One waits here, the others where their owner said how many may.
-            let incoming = quic.register(kind, 1)?;
+            // They come faster than they are brought on; whoever does not wait with their owner waits here.
+            let incoming = quic.register(kind, streams.max_capacity())?;
             self.tasks.spawn(bring(incoming, streams.clone()));
         }
         Ok(())
