@@ -115,6 +115,6 @@ mod tests {
         let mut table = Table::new(vec![Column::growing("NAME", 6), Column::fixed("CAPS", 6, Side::Right)]);
         table.push(vec![Cell::new("a-long-name"), Cell::new("1/2")]);
         let lines = table.lines();
-        assert_eq!(lines, ["NAME             CAPS", "--------------------", "a-long-name       1/2"]);
+        assert_eq!(lines, ["NAME            CAPS", "--------------------", "a-long-name      1/2"]);
     }
 }

@@ -1,6 +1,7 @@
 //! `meshctl logs`.
 
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, anyhow, bail};
@@ -95,7 +96,7 @@ impl Logs {
             }
             Err(error) => return Err(anyhow!(error).context(format!("cannot read {}", path.display()))),
         };
-        let lines = self.between(text.lines());
+        let lines = self.between(text.lines(), begun(&path));
         let count = if self.tail == 0 { lines.len() } else { self.tail };
         for line in &lines[lines.len().saturating_sub(count)..] {
             output::say(line);
@@ -103,13 +104,13 @@ impl Logs {
         Ok(())
     }
 
-    /// The lines of the time asked for. One without a time stamp belongs to the one before it.
-    fn between<'a>(&self, lines: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    /// The lines of the time asked for. One without a time stamp belongs to the one before it, or to when the log `begun`.
+    fn between<'a>(&self, lines: impl Iterator<Item = &'a str>, begun: Option<Timestamp>) -> Vec<&'a str> {
         if self.since.is_none() && self.until.is_none() {
             return lines.collect();
         }
         let zone = TimeZone::system();
-        let mut last = None;
+        let mut last = begun;
         let fits = |line: &&str| {
             last = timestamp::of_line(line, &zone).or(last);
             match last {
@@ -125,6 +126,11 @@ impl Logs {
 
 fn time(text: &str) -> Result<Timestamp, String> {
     timestamp::parse(text, &Zoned::now())
+}
+
+/// When a log was begun, where the file system knows.
+fn begun(path: &Path) -> Option<Timestamp> {
+    path.metadata().and_then(|metadata| metadata.created()).ok().and_then(|time| Timestamp::try_from(time).ok())
 }
 
 fn list(home: &Home) {

@@ -149,6 +149,8 @@ fn logs_are_rotated_and_found_by_age() {
     stage.succeeds(&["stop"]);
     assert_eq!(stage.succeeds(&["logs", "polite"]), "hello 6\nbye\n");
     assert_eq!(stage.succeeds(&["logs", "polite", "-n", "1"]), "bye\n");
+    assert_eq!(stage.succeeds(&["logs", "polite", "--since", "1h"]), "hello 6\nbye\n");
+    assert_eq!(stage.succeeds(&["logs", "polite", "--until", "1h"]), "");
     assert_eq!(stage.succeeds(&["logs", "polite", "-p", "4"]), "hello 2\nbye\n");
     assert!(!stage.home().join("logs/polite.5.log").exists());
     assert!(stage.succeeds(&["logs", "--list"]).contains("polite (current: 12 B), 4 previous"));
