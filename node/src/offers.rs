@@ -10,7 +10,7 @@ use mesh_gossip::schema::Digest;
 use mesh_gossip::schema::canonical::{self, canonicalise};
 use serde_json::Value;
 
-use crate::config::NodeConfig;
+use crate::config::{NodeConfig, Role};
 use crate::tool::{JsonObject, ToolDescriptor, Tools};
 
 /// The label by which a member says that its agent takes calls over QUIC; whoever lacks it is called over HTTP.
@@ -24,6 +24,9 @@ pub const RUNTIME_LABEL: &str = "runtime";
 
 /// The label with the agent's own version.
 pub const VERSION_LABEL: &str = "version";
+
+/// The label of those who are no agents: what it says is their role.
+pub const ROLE_LABEL: &str = "role";
 
 /// Everything that one agent tells the mesh, as records.
 pub(crate) type Records = BTreeMap<Key, Bytes>;
@@ -72,6 +75,9 @@ fn labels(config: &NodeConfig) -> BTreeMap<String, String> {
     ];
     let mut labels: BTreeMap<_, _> = ours.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     labels.extend(config.labels.clone());
+    if config.role == Role::Seed {
+        labels.insert(ROLE_LABEL.to_owned(), config.role.word().to_owned());
+    }
     labels
 }
 

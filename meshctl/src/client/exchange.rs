@@ -92,7 +92,7 @@ impl Frames {
     /// When the connection breaks, or a frame is not the node's.
     pub(crate) async fn next(&mut self) -> anyhow::Result<Option<(FrameKind, Bytes)>> {
         loop {
-            if let Some(frame) = self.reader.next()? {
+            if let Some(frame) = self.reader.next_frame()? {
                 return Ok(Some(frame));
             }
             match self.response.chunk().await.map_err(|error| anyhow!("the node broke off: {}", reason(&error)))? {

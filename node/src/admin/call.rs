@@ -8,7 +8,6 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
-use mesh_gossip::View;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -51,7 +50,7 @@ pub(super) async fn serve(
         return Err(Refused::bad_request("the arguments of a call are a JSON object"));
     }
     let trace = trace_of(&query)?;
-    let request = request(&desk.gossip.view(), &query, arguments, trace)?;
+    let request = request(&desk.caller, &query, arguments, trace)?;
     let (out, frames) = mpsc::channel::<Bytes>(WAITING);
     let call = Call { caller: desk.caller.clone(), writer: FrameWriter::new(signer), out, trace };
     let calling = AbortOnDropHandle::new(tokio::spawn(call.run(request, query.updates)));
@@ -73,13 +72,15 @@ fn trace_of(query: &CallQuery) -> Result<TraceContext, Refused> {
     }
 }
 
-fn request(view: &View, query: &CallQuery, arguments: Bytes, trace: TraceContext) -> Result<Request, Refused> {
-    let (owner, place) = find::tool(view, query.agent.as_deref(), &query.tool, Wanted::Healthy)?;
+fn request(caller: &Caller, query: &CallQuery, arguments: Bytes, trace: TraceContext) -> Result<Request, Refused> {
+    let view = caller.gossip().view();
+    let (owner, place) = find::tool(&view, query.agent.as_deref(), &query.tool, Wanted::Healthy)?;
     let offers = view.catalog().agent(&owner).and_then(|agent| agent.offers).ok_or_else(find::gone)?;
     let function = offers.tools.get(place).map(|tool| tool.function.clone()).ok_or_else(find::gone)?;
-    // Of replicas any may be meant, unless one was named by its id.
+    // Of replicas any may be meant, unless one was named by its id. Names are looked up in the caller's namespace.
     let told = query.agent.as_deref().unwrap_or(&offers.name).to_lowercase();
-    let by_name = offers.name.to_lowercase().starts_with(&told);
+    let is_here = *offers.namespace == *caller.settings().namespace;
+    let by_name = is_here && offers.name.to_lowercase().starts_with(&told);
     let target = if by_name { Target::Agent(offers.name.clone()) } else { Target::Exactly(owner) };
     let timeout = query.timeout_ms.map_or(TIMEOUT, Duration::from_millis).min(MAX_TIMEOUT);
     let session = query.session.as_deref().map(SessionKey::try_from).transpose();

@@ -5,7 +5,7 @@ use mesh_gossip::View;
 use mesh_gossip::catalog::{AgentEntry, Owner, Tool};
 
 use super::guard::Refused;
-use super::listing::{Wanted, is_healthy};
+use super::listing::{Wanted, is_agent, is_healthy};
 use super::wire::Problem;
 
 /// The agent whom `text` means: by its id or name, exactly or, if that is nobody's, by the beginning of one, in any
@@ -66,7 +66,7 @@ fn name(agent: &AgentEntry<'_>) -> String {
 
 /// All whom `text` may mean; everybody when it says nothing.
 pub(super) fn matching<'a>(view: &'a View, text: &str, wanted: Wanted) -> Vec<AgentEntry<'a>> {
-    let known = || view.catalog().agents().filter(|agent| agent.offers.is_some());
+    let known = || view.catalog().agents().filter(is_agent);
     let among = || known().filter(|agent| wanted == Wanted::All || is_healthy(agent));
     if text.is_empty() {
         return among().collect();

@@ -76,7 +76,7 @@ impl FrameReader {
     ///
     /// # Errors
     /// [`BadFrame`].
-    pub fn next(&mut self) -> Result<Option<(FrameKind, Bytes)>, BadFrame> {
+    pub fn next_frame(&mut self) -> Result<Option<(FrameKind, Bytes)>, BadFrame> {
         let Some((head, _)) = self.held.split_at_checked(HEAD) else { return Ok(None) };
         let (mut fields, kind) = (head, head[4]);
         let length = fields.get_u32_le() as usize;
@@ -140,7 +140,7 @@ mod tests {
         let mut frames = Vec::new();
         for byte in bytes {
             reader.feed(&[byte]);
-            frames.extend(reader.next().unwrap());
+            frames.extend(reader.next_frame().unwrap());
         }
         assert_eq!(frames, [(FrameKind::Update, Bytes::from("{}")), (FrameKind::Result, Bytes::new())]);
     }
@@ -150,13 +150,13 @@ mod tests {
         let frames = written(&[(FrameKind::Update, b"1"), (FrameKind::Update, b"2")]);
         let mut reader = FrameReader::new(signer(1));
         reader.feed(&frames[1]);
-        assert_eq!(reader.next(), Err(BadFrame::Forged));
+        assert_eq!(reader.next_frame(), Err(BadFrame::Forged));
         let mut reader = FrameReader::new(signer(2));
         reader.feed(&frames[0]);
-        assert_eq!(reader.next(), Err(BadFrame::Forged));
+        assert_eq!(reader.next_frame(), Err(BadFrame::Forged));
         let mut reader = FrameReader::new(signer(1));
         reader.feed(&[0xff; 40]);
-        assert_eq!(reader.next(), Err(BadFrame::TooLarge(u32::MAX as usize)));
+        assert_eq!(reader.next_frame(), Err(BadFrame::TooLarge(u32::MAX as usize)));
     }
 
     proptest! {
@@ -165,7 +165,7 @@ mod tests {
             let mut reader = FrameReader::new(signer(1));
             reader.feed(&length.to_le_bytes());
             reader.feed(&bytes);
-            prop_assert_eq!(reader.next().ok().flatten(), None);
+            prop_assert_eq!(reader.next_frame().ok().flatten(), None);
         }
     }
 }

@@ -13,6 +13,7 @@ use super::explain::{endpoint, status_name, tags};
 use super::sightings::Sightings;
 use super::timestamp::Timestamp;
 use super::wire::{AgentInfo, DependencyBrief, DependencyResolution, MemberAddress, MemberInfo, ToolInfo};
+use crate::offers::ROLE_LABEL;
 
 /// Which agents are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,10 +40,10 @@ impl<'a> Listing<'a> {
         Self { view, resolver, sightings, now: Timestamp::now(), lacks: lacks.collect() }
     }
 
-    /// Agents in order of their ids. Those that offer nothing at all, as seeds do, are none.
+    /// Agents in order of their ids. Seeds are none.
     pub(super) fn agents(&self, wanted: Wanted) -> Vec<AgentInfo> {
         let known = self.view.catalog().agents();
-        let wanted = known.filter(|agent| wanted == Wanted::All || is_healthy(agent));
+        let wanted = known.filter(|agent| is_agent(agent) && (wanted == Wanted::All || is_healthy(agent)));
         let mut agents: Vec<AgentInfo> = wanted.filter_map(|agent| self.agent(&agent)).collect();
         agents.sort_by(|a, b| (&a.id, &a.member).cmp(&(&b.id, &b.member)));
         agents
@@ -171,6 +172,11 @@ pub(super) fn status_of(agent: &AgentEntry<'_>) -> Status {
         return Status::Unhealthy;
     }
     agent.health.map_or(Status::Healthy, |health| health.status)
+}
+
+/// Whether it is one, and no seed.
+pub(super) fn is_agent(agent: &AgentEntry<'_>) -> bool {
+    agent.offers.is_some_and(|offers| !offers.labels.contains_key(ROLE_LABEL))
 }
 
 /// Whether an agent can be called.

@@ -186,6 +186,16 @@ async fn agents_are_found_by_name_id_or_beginning_and_ambiguity_is_told() {
     for text in ["hello", "HELL", one.agent.as_str()] {
         assert_eq!(asker.get::<AgentInfo>(&format!("agent?agent={text}")).await.name, "hello");
     }
+    let seed = Served::new("hellseed", vec![one.seed()]).await;
+    seed.offer(|offers| {
+        offers.tools = vec![Tool::new("c", "c")];
+        offers.labels.insert(crate::offers::ROLE_LABEL.into(), "seed".into());
+    })
+    .await;
+    one.sees(|view| view.catalog().capabilities().count() == 3).await;
+    assert_eq!(asker.get::<AgentInfo>("agent?agent=hell").await.name, "hello");
+    assert_eq!(asker.get::<AgentsAnswer>("agents?all=true").await.agents.len(), 2);
+
     let tool = Tool::new("greet", "greeting");
     one.offer(|offers| offers.tools = vec![tool.clone()]).await;
     two.sees(|view| view.catalog().capabilities().any(|(name, _)| name == "greeting")).await;

@@ -45,7 +45,7 @@ async fn call(asker: &Asker, query: &CallQuery, arguments: &str) -> Frames {
     let mut reader = FrameReader::new(signer);
     reader.feed(&response.bytes().await.unwrap());
     let mut frames = Vec::new();
-    while let Some(frame) = reader.next().unwrap() {
+    while let Some(frame) = reader.next_frame().unwrap() {
         frames.push(frame);
     }
     frames

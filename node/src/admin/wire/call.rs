@@ -15,7 +15,7 @@ pub struct CallQuery {
     /// How long it may take, in milliseconds.
     #[serde(default)]
     pub timeout_ms: Option<u64>,
-    /// The trace it belongs to: a `traceparent`.
+    /// The trace it belongs to, as 32 hex digits; a new one when there is none.
     #[serde(default)]
     pub trace: Option<String>,
     /// The session it belongs to.
