@@ -130,8 +130,10 @@ async fn a_server_at_an_url_joins_goes_and_comes_back() {
         let mut child = Command::new("node");
         child.args([&script, "streamableHttp"]).env("PORT", port.to_string()).kill_on_drop(true);
         let mut child = child.stderr(std::process::Stdio::piped()).spawn().unwrap();
-        // It says so when it listens.
-        BufReader::new(child.stderr.take().unwrap()).lines().next_line().await.unwrap();
+        // It says so when it listens, and goes on talking: to nobody it would answer nobody.
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        while !lines.next_line().await.unwrap().unwrap().contains("listening") {}
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         child
     };
     let mut child = start().await;

@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, ORIGIN};
+use http::header::{ACCEPT, CONTENT_TYPE, HOST, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method};
 use rmcp::ServerHandler;
@@ -111,6 +111,8 @@ impl Endpoint {
 impl<H: ServerHandler> Serve for Server<H> {
     async fn serve(&self, request: Request) -> Response {
         let (mut head, body) = request.into_parts();
+        // Requests of other nodes have none; rmcp insists on one.
+        head.headers.entry(HOST).or_insert(HeaderValue::from_static("localhost"));
         if head.method != Method::POST {
             make_acceptable(&mut head.headers, &STREAM);
             return self.sessions.handle(Request::from_parts(head, body)).await.map(Body::new);
