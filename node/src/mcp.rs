@@ -9,6 +9,7 @@ pub mod envelope;
 pub mod gateway;
 pub mod inbound;
 mod local;
+pub mod relay;
 mod sessions;
 pub mod surface;
 #[cfg(test)]
@@ -18,4 +19,5 @@ mod updates;
 pub use endpoint::Endpoint;
 pub use gateway::Gateway;
 pub use local::Own;
+pub use relay::Relay;
 pub use surface::Surface;

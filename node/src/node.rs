@@ -146,7 +146,7 @@ impl Node {
     ///
     /// # Errors
     /// [`StartError`] says what to change. Nothing runs then.
-    pub async fn start(config: NodeConfig, plug: Plug) -> Result<Self, StartError> {
+    pub async fn start(config: NodeConfig, mut plug: Plug) -> Result<Self, StartError> {
         crate::metrics::install();
         // Fails where the program has chosen its cryptography already; that choice stands.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -169,6 +169,10 @@ impl Node {
         {
             return Err(StartError::NoVerifier(Arc::clone(&tool.name)));
         }
+        let own = Arc::clone(&plug.host);
+        if let Some(surface) = &plug.surface {
+            plug.host = surface.join(&config.name, Arc::clone(&own)).await;
+        }
         let ring = Ring::default();
         ring.belongs_to(agents.borrow().as_str());
         tasks.spawn(ring.clone().follow(agents.clone()));
@@ -187,7 +191,7 @@ impl Node {
         tasks.spawn(publisher.run());
 
         let parts::Calling { caller, runner, server } = parts::calling(&config, &gossip, &ring, &plug).await?;
-        let endpoint = parts::endpoint(&config, &runner, &plug);
+        let endpoint = parts::endpoint(&config, &runner, &*own, plug.surface.as_ref());
         tasks.spawn(parts::relayed(&gossip, endpoint.clone()).await?);
         let gateway = parts::gateway(&config, &caller, &endpoint, &tasks);
         let (admin, answers) = parts::administration(&config, &caller, &plug.host, agents.clone(), url.clone()).await?;
@@ -195,7 +199,7 @@ impl Node {
         let http = listener.zip(url).map(|(listener, url)| {
             let phase = phase.subscribe();
             let probes = Probes { name: config.name.as_str().into(), phase, verdict, startup: plug.startup.clone() };
-            let mcp = parts::mcp(&config, &url, &endpoint, gateway.as_ref());
+            let mcp = parts::mcp(&config, &url, &gossip, &endpoint, gateway.as_ref());
             let router = http::router(http::Parts { probes, mcp, admin, author: plug.router.clone() });
             let endpoints = std::iter::once(endpoint).chain(gateway).collect();
             Http::serve(listener, url, router, endpoints, &tasks)

@@ -32,9 +32,11 @@ use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::connect::MESSAGE_BYTES;
 use self::mirror::Mirror;
 use self::relay::{Change, Relay};
 use crate::context::CallContext;
+use crate::mcp::Surface;
 use crate::tool::{Fault, Payload, ToolDescriptor, ToolHost, Tools};
 
 /// How long stopping waits: a child has two seconds to notice that its input ended and two after SIGTERM.
@@ -80,6 +82,8 @@ pub enum Server {
         /// What goes with every request, credentials included.
         headers: HashMap<HeaderName, HeaderValue>,
     },
+    /// An rmcp handler of this process.
+    Within(Surface),
 }
 
 /// How a wrapped server fares.

@@ -1,6 +1,7 @@
 //! What the tests of the whole workspace share: where its files are, and what is thrown at every
 //! decoder, and where real processes run.
 
+pub mod conformance;
 pub mod fuzz;
 pub mod lab;
 pub mod tree;

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::driver::{Done, Driver, Leaving};
+use super::driver::{Driver, Leaving};
 use super::metrics::Metrics;
 use super::request::{Ground, Request};
 use crate::effects::{Command, Input, Standing};
@@ -93,9 +93,7 @@ impl Driver {
     /// Has streams of `kind` brought to whoever registered it, from all endpoints of this life.
     pub(super) fn take_streams(&mut self, kind: u8, streams: &mpsc::Sender<MemberStream>) -> Result<(), KindTaken> {
         for quic in &self.life.quic {
-            // They come faster than they are brought on; whoever does not wait with their owner waits here.
-            let incoming = quic.register(kind, streams.max_capacity())?;
-            self.tasks.spawn(bring(incoming, streams.clone()));
+            quic.hand_to(kind, streams.clone())?;
         }
         Ok(())
     }
@@ -123,23 +121,6 @@ impl Driver {
             metrics.refused.insert("oversized", metrics.datagrams.oversized);
         }
         metrics
-    }
-}
-
-/// Brings streams to their owner, until one side is gone.
-async fn bring(mut incoming: mpsc::Receiver<MemberStream>, streams: mpsc::Sender<MemberStream>) -> Done {
-    loop {
-        tokio::select! {
-            stream = incoming.recv() => match stream {
-                Some(stream) => {
-                    if streams.send(stream).await.is_err() {
-                        return Done::StreamsClosed;
-                    }
-                }
-                None => return Done::StreamsClosed,
-            },
-            () = streams.closed() => return Done::StreamsClosed,
-        }
     }
 }
 

@@ -207,13 +207,22 @@ impl Quic {
     /// # Errors
     /// [`KindTaken`] when somebody has it, or `kind` is below [`FIRST_FREE_KIND`].
     pub fn register(&self, kind: u8, queue: usize) -> Result<mpsc::Receiver<MemberStream>, KindTaken> {
+        let (handler, streams) = mpsc::channel(queue.max(1));
+        self.hand_to(kind, handler)?;
+        Ok(streams)
+    }
+
+    /// As [`Quic::register`], into a queue that there is already: several endpoints may share it.
+    ///
+    /// # Errors
+    /// [`KindTaken`].
+    pub fn hand_to(&self, kind: u8, streams: mpsc::Sender<MemberStream>) -> Result<(), KindTaken> {
         let mut handlers = self.shared.handlers();
         if kind < FIRST_FREE_KIND || handlers.get(&kind).is_some_and(|handler| !handler.is_closed()) {
             return Err(KindTaken(kind));
         }
-        let (handler, streams) = mpsc::channel(queue.max(1));
-        handlers.insert(kind, handler);
-        Ok(streams)
+        handlers.insert(kind, streams);
+        Ok(())
     }
 
     /// Closes the connection with `member`, if there is one: because it is dead, or has just been banned.

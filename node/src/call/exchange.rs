@@ -24,6 +24,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use self::head::{RequestHead, ResponseHead};
 
+pub(crate) use self::head::travelling;
 pub use self::serve::{Answer, serve};
 
 /// The kind of stream that exchanges travel on.

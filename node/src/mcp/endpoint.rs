@@ -8,6 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
+use axum::routing::any;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HOST, ORIGIN};
 use http::request::Parts;
@@ -95,10 +96,14 @@ impl Endpoint {
         self.0.serve(request).await
     }
 
-    /// All of it as a router whose path is the one it is nested under, with or without a slash behind it.
-    pub fn router(&self) -> Router {
+    /// All of it at `path`, with or without a slash behind it.
+    pub fn at(&self, path: &str) -> Router {
         let endpoint = self.clone();
-        Router::new().fallback(move |request: Request| async move { endpoint.serve(request).await })
+        let serve = any(move |request: Request| {
+            let endpoint = endpoint.clone();
+            async move { endpoint.serve(request).await }
+        });
+        Router::new().route(path, serve.clone()).route(&format!("{path}/"), serve)
     }
 
     /// Ends all sessions and their streams, which would otherwise last as long as their clients like.

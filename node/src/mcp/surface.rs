@@ -1,12 +1,27 @@
 //! What an author's rmcp handler adds to an agent: prompts, resources, completion, tasks, and tools of its own.
 
+mod joined;
+
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use rmcp::ServerHandler;
+use mesh_gossip::resolve::version::Version;
+use rmcp::transport::async_rw::AsyncRwTransport;
+use rmcp::{ServerHandler, serve_server};
+use tokio::io::DuplexStream;
 
+use self::joined::Joined;
 use super::endpoint::{Endpoint, Shortcut};
 use super::local::{Local, Nothing, Own};
+use crate::tool::ToolHost;
+use crate::wrap::{Condition, MESSAGE_BYTES, Server, Wrapped, WrappedServer};
+
+/// How much of what is said to the handler waits in memory.
+const PIPE_BYTES: usize = 64 << 10;
+
+/// How long the handler may take to list its tools before the agent starts without them; they are added later.
+const LIST_PATIENCE: Duration = Duration::from_secs(5);
 
 /// An author's rmcp handler, of whatever type. All sessions share it. Cheap to clone.
 #[derive(Clone)]
@@ -14,6 +29,8 @@ pub struct Surface(Arc<dyn Handler>);
 
 trait Handler: Send + Sync {
     fn endpoint(self: Arc<Self>, own: Arc<Own>) -> Endpoint;
+    fn connect(&self) -> DuplexStream;
+    fn has_tools(&self) -> bool;
 }
 
 struct Author<H>(Arc<H>);
@@ -27,6 +44,32 @@ impl Surface {
     /// The MCP server of an agent: `own` tools in front of what this handler serves.
     pub fn endpoint(&self, own: Arc<Own>) -> Endpoint {
         Arc::clone(&self.0).endpoint(own)
+    }
+
+    /// The tools of `own`, and behind them those of this handler as the mesh calls them: without an MCP client that could
+    /// be asked something. Returns when the handler has listed them, or after five seconds; dropping the future joins
+    /// nothing.
+    pub async fn join(&self, name: &str, own: Arc<dyn ToolHost>) -> Arc<dyn ToolHost> {
+        if !self.0.has_tools() {
+            return own;
+        }
+        let theirs = WrappedServer::start(Wrapped {
+            name: name.into(),
+            server: Server::Within(self.clone()),
+            capability: None,
+            tags: Vec::new(),
+            version: Version::default(),
+        });
+        let mut condition = theirs.condition();
+        let listed = condition.wait_for(|condition| *condition != Condition::Starting);
+        // Tools that come later are offered later.
+        let _ = tokio::time::timeout(LIST_PATIENCE, listed).await;
+        Arc::new(Joined::new(own, Arc::new(theirs)))
+    }
+
+    /// A connection to the handler, for a client in this process. It ends with the connection.
+    pub(crate) fn connect(&self) -> DuplexStream {
+        self.0.connect()
     }
 }
 
@@ -47,5 +90,24 @@ impl<H: ServerHandler> Handler for Author<H> {
     fn endpoint(self: Arc<Self>, own: Arc<Own>) -> Endpoint {
         let shortcut = Arc::clone(&own) as Arc<dyn Shortcut>;
         Endpoint::new(move || Local::new(Arc::clone(&own), Arc::clone(&self.0)), Some(shortcut))
+    }
+
+    fn connect(&self) -> DuplexStream {
+        let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
+        let (reader, writer) = tokio::io::split(theirs);
+        let transport = AsyncRwTransport::new_server(reader, writer).with_max_line_length(MESSAGE_BYTES);
+        let handler = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            match serve_server(handler, transport).await {
+                // Ends when the client's end of the pipe is dropped.
+                Ok(serving) => drop(serving.waiting().await),
+                Err(error) => tracing::debug!(%error, "a connection to the handler ended before it began"),
+            }
+        });
+        ours
+    }
+
+    fn has_tools(&self) -> bool {
+        self.0.get_info().capabilities.tools.is_some()
     }
 }

@@ -6,7 +6,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Once};
 
 use async_trait::async_trait;
-use axum::Router;
 use bytes::Bytes;
 use rmcp::model::{
     CallToolRequestParams, ListPromptsResult, PaginatedRequestParams, Prompt, ProtocolVersion, ServerCapabilities,
@@ -26,8 +25,8 @@ use crate::run::{Arrival, Dispatch};
 use crate::tool::{Fault, FaultKind, Payload, ToolDescriptor, ToolHost, Tools};
 
 /// Some tools, and what comes of calling them.
-struct Agent {
-    tools: watch::Sender<Tools>,
+pub(super) struct Agent {
+    pub(super) tools: watch::Sender<Tools>,
     arrivals: mpsc::UnboundedSender<Arrival>,
 }
 
@@ -92,18 +91,18 @@ impl ServerHandler for Prompts {
     }
 }
 
-struct Running {
-    agent: Arc<Agent>,
+pub(super) struct Running {
+    pub(super) agent: Arc<Agent>,
     arrivals: mpsc::UnboundedReceiver<Arrival>,
-    url: String,
-    _endpoint: Endpoint,
+    pub(super) url: String,
+    pub(super) endpoint: Endpoint,
 }
 
-fn tools(names: &[&'static str]) -> Tools {
+pub(super) fn tools(names: &[&'static str]) -> Tools {
     names.iter().map(|name| Arc::new(ToolDescriptor::new(*name))).collect()
 }
 
-async fn serve(surface: Surface) -> Running {
+pub(super) async fn serve(surface: Surface) -> Running {
     static TLS: Once = Once::new();
     TLS.call_once(|| rustls::crypto::ring::default_provider().install_default().unwrap());
     let (arrived, arrivals) = mpsc::unbounded_channel();
@@ -113,23 +112,23 @@ async fn serve(surface: Surface) -> Running {
     let propagation = Propagation::new(["x-tenant"]);
     let own = Own::new("tester", "1.2.3", "Says things.", &*agent, calls, propagation);
     let endpoint = surface.endpoint(own);
-    let router = Router::new().nest_service("/mcp", endpoint.router());
+    let router = endpoint.at("/mcp");
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let url = format!("http://{}/mcp", listener.local_addr().unwrap());
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(async move { axum::serve(listener, service).await });
-    Running { agent, arrivals, url, _endpoint: endpoint }
+    Running { agent, arrivals, url, endpoint }
 }
 
 /// As `curl -d` sends it: called a form, accepting anything.
-async fn curl(url: &str, body: Value) -> (u16, Value) {
+pub(super) async fn curl(url: &str, body: Value) -> (u16, Value) {
     let request = reqwest::Client::new().post(url).header("content-type", "application/x-www-form-urlencoded");
     let answer = request.header("accept", "*/*").body(body.to_string()).send().await.unwrap();
     let status = answer.status().as_u16();
     (status, serde_json::from_str(&answer.text().await.unwrap()).unwrap())
 }
 
-fn call(tool: &str, arguments: Value) -> Value {
+pub(super) fn call(tool: &str, arguments: Value) -> Value {
     json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": arguments}})
 }
 
@@ -174,7 +173,7 @@ async fn what_headers_say_arrives_with_the_call() {
 
 /// Remembers what it is told.
 #[derive(Clone)]
-struct Client(mpsc::UnboundedSender<String>);
+pub(super) struct Client(mpsc::UnboundedSender<String>);
 
 impl ClientHandler for Client {
     async fn on_progress(
@@ -199,7 +198,7 @@ impl ClientHandler for Client {
     }
 }
 
-async fn client(
+pub(super) async fn client(
     url: &str,
     mode: ClientLifecycleMode,
 ) -> (rmcp::service::RunningService<rmcp::RoleClient, Client>, mpsc::UnboundedReceiver<String>) {
@@ -208,7 +207,7 @@ async fn client(
     (rmcp::serve_client_with_lifecycle(Client(told), transport, mode).await.unwrap(), heard)
 }
 
-fn modern() -> ClientLifecycleMode {
+pub(super) fn modern() -> ClientLifecycleMode {
     ClientLifecycleMode::Auto { preferred_versions: vec![ProtocolVersion::V_2026_07_28], legacy_version: None }
 }
 

@@ -2,10 +2,10 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::body::Body;
-use axum::routing::any;
 use axum::{Router, middleware};
 use http::{Request, Response};
 use mesh_gossip::catalog::AgentId;
@@ -20,11 +20,14 @@ use crate::call::quic::serve::{ServeLimits, Server, serve};
 use crate::call::{CallSettings, Caller};
 use crate::config::NodeConfig;
 use crate::mcp::access::{AccessRules, guard};
-use crate::mcp::{Endpoint, Gateway, Own};
+use crate::mcp::{Endpoint, Gateway, Own, Relay, Surface};
 use crate::propagation::Propagation;
 use crate::run::{RunSettings, Runner};
 use crate::tool::ToolHost;
 use crate::trace::Ring;
+
+/// How long connecting to an agent that speaks HTTP only may take.
+const CONNECT: Duration = Duration::from_millis(500);
 
 /// How many exchanges wait to be answered.
 const EXCHANGES_WAITING: usize = 256;
@@ -65,11 +68,17 @@ pub(super) async fn calling(
 }
 
 /// The agent's MCP server.
-pub(super) fn endpoint(config: &NodeConfig, runner: &Runner, plug: &Plug) -> Endpoint {
+/// Clients are shown the tools of `host` and whatever else the author's handler serves itself.
+pub(super) fn endpoint(
+    config: &NodeConfig,
+    runner: &Runner,
+    host: &dyn ToolHost,
+    surface: Option<&Surface>,
+) -> Endpoint {
     let calls = Arc::new(runner.clone());
     let (name, version, description) = (config.name.as_str(), config.version.as_str(), config.description.as_str());
-    let own = Own::new(name, version, description, &*plug.host, calls, propagation(config));
-    plug.surface.clone().unwrap_or_default().endpoint(own)
+    let own = Own::new(name, version, description, host, calls, propagation(config));
+    surface.cloned().unwrap_or_default().endpoint(own)
 }
 
 /// What this node's MCP server says to other nodes. Members may do whatever this agent's clients may.
@@ -128,20 +137,31 @@ pub(super) async fn administration(
     Ok((router, answers))
 }
 
-/// Everything MCP, behind the rules on who may call: the agent's own server, and the whole mesh where that is wanted.
-pub(super) fn mcp(config: &NodeConfig, url: &str, own: &Endpoint, gateway: Option<&Endpoint>) -> Router {
+/// Everything MCP, behind the rules on who may call: the agent's own server, and where that is wanted the whole mesh, and
+/// any agent of it.
+pub(super) fn mcp(
+    config: &NodeConfig,
+    url: &str,
+    gossip: &Arc<Gossip>,
+    own: &Endpoint,
+    gateway: Option<&Endpoint>,
+) -> Router {
     let advertised = url.parse::<http::Uri>().ok().and_then(|url| url.host().map(str::to_owned));
     let names = advertised.iter().map(|name| name.trim_start_matches('[').trim_end_matches(']'));
     let origins = config.http.allowed_origins.iter().map(String::as_str);
     let rules = Arc::new(AccessRules::new(&config.http.access, names, origins));
-    let mut router = Router::new().nest("/mcp", own.router());
+    let mut router = own.at("/mcp");
     if let Some(gateway) = gateway {
-        for path in ["/mesh/mcp", "/mesh/mcp/"] {
-            let gateway = gateway.clone();
-            router = router.route(path, any(move |request| async move { gateway.serve(request).await }));
-        }
+        let any_agent = Relay::new(Arc::clone(gossip), own.clone(), http_client());
+        router = router.merge(gateway.at("/mesh/mcp")).merge(any_agent.router());
     }
     router.layer(middleware::from_fn_with_state(rules, guard))
+}
+
+/// For agents that speak HTTP only.
+fn http_client() -> reqwest::Client {
+    let client = reqwest::Client::builder().connect_timeout(CONNECT).build();
+    client.expect("a client that needs nothing of the system can be built")
 }
 
 fn propagation(config: &NodeConfig) -> Propagation {

@@ -28,7 +28,7 @@ const EXIT_PATIENCE: Duration = Duration::from_millis(500);
 const REQUESTS_AT_ONCE: usize = 256;
 
 /// The longest message of a server: an argument or result may be 64 MiB, and JSON in JSON is longer.
-const MESSAGE_BYTES: usize = 160 << 20;
+pub(crate) const MESSAGE_BYTES: usize = 160 << 20;
 
 /// A server that answered.
 pub(super) struct Connected {
@@ -56,6 +56,13 @@ pub(super) async fn connect(wrapped: &Wrapped, relay: Arc<Relay>) -> Result<Conn
             .max_sse_event_size(MESSAGE_BYTES)
             .custom_headers(headers.clone());
         let transport = Tap::new(StreamableHttpClientTransport::from_config(config), relay);
+        let service = timeout(START_PATIENCE, serve_client_with_lifecycle(handler, transport, lifecycle()));
+        return Ok(Connected { service: answered(service.await.map_err(late)?)?, process: None });
+    }
+    if let Server::Within(surface) = &wrapped.server {
+        let (reader, writer) = tokio::io::split(surface.connect());
+        let transport = AsyncRwTransport::new_client(reader, writer).with_max_line_length(MESSAGE_BYTES);
+        let transport = Tap::new(transport, relay);
         let service = timeout(START_PATIENCE, serve_client_with_lifecycle(handler, transport, lifecycle()));
         return Ok(Connected { service: answered(service.await.map_err(late)?)?, process: None });
     }
@@ -92,7 +99,7 @@ fn innermost(error: &ClientInitializeError) -> String {
 fn cannot_start(wrapped: &Wrapped, error: &std::io::Error) -> String {
     match &wrapped.server {
         Server::Command { program, .. } => format!("cannot be started: {}: {error}", program.display()),
-        Server::Url { .. } => format!("cannot be reached: {error}"),
+        Server::Url { .. } | Server::Within(_) => format!("cannot be reached: {error}"),
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) struct ResponseHead {
 impl RequestHead {
     pub(super) fn of(parts: &Parts) -> Self {
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-        Self { method: parts.method.as_str().to_owned(), path, headers: travelling(&parts.headers) }
+        Self { method: parts.method.as_str().to_owned(), path, headers: plain(&parts.headers) }
     }
 
     /// The bytes of it with their length in front; nothing when there are too many.
@@ -70,7 +70,7 @@ impl RequestHead {
 
 impl ResponseHead {
     pub(super) fn of<B>(response: &Response<B>) -> Self {
-        Self { status: response.status().as_u16(), headers: travelling(response.headers()) }
+        Self { status: response.status().as_u16(), headers: plain(response.headers()) }
     }
 
     pub(super) fn encode(&self) -> Option<Bytes> {
@@ -107,9 +107,15 @@ fn framed(head: &[u8]) -> Option<Bytes> {
     Some(bytes.freeze())
 }
 
-fn travelling(headers: &HeaderMap) -> Headers {
+/// Those of `headers` that are for the other end.
+pub(crate) fn travelling(headers: &HeaderMap) -> HeaderMap {
     let travels = headers.iter().filter(|(name, _)| !OF_ONE_HOP.contains(name));
-    travels.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect()
+    travels.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+fn plain(headers: &HeaderMap) -> Headers {
+    let headers = travelling(headers);
+    headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect()
 }
 
 fn arrived(headers: Headers) -> Option<HeaderMap> {

@@ -140,3 +140,17 @@ async fn an_answer_that_breaks_off_does_not_look_complete() {
     let response = pair.ask("/echo", broken).await;
     assert!(response.is_err() || response.unwrap().into_body().collect().await.is_err());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_exchanges_go_on_at_once() {
+    let pair = pair().await;
+    let ask = |number: usize| {
+        let pair = &pair;
+        async move {
+            let body = number.to_string();
+            let response = pair.ask("/echo", Body::from(body.clone())).await.unwrap();
+            assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), body);
+        }
+    };
+    futures::future::join_all((0..100).map(ask)).await;
+}
