@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::close::Close;
-use super::config::{MEMBER_BYTES, STREAMS, WANTED_BYTES};
+use super::config::{MEMBER_BYTES, STREAMS, WANTED_BYTES, WANTED_STREAMS};
 use super::proof::Role;
 use crate::id::{MemberId, Session};
 use crate::keyring::KeyHash;
@@ -69,6 +69,7 @@ impl Link {
     pub(super) fn widen(&self) {
         if !self.is_wide.swap(true, Ordering::Relaxed) {
             self.connection.set_receive_window(WANTED_BYTES.into());
+            self.connection.set_max_concurrent_bi_streams(WANTED_STREAMS.into());
         }
     }
 
