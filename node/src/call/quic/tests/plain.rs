@@ -1,5 +1,6 @@
 //! Calls that go as they should.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -81,6 +82,33 @@ async fn updates_come_in_order_before_the_result_to_those_who_listen() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listener_that_takes_nothing_halts_the_tool_and_holds_nobody_up() {
+    let pair = pair().await;
+    let (queue, mut updates) = mpsc::channel(1);
+    let lines = pair.lines.clone();
+    let callee = pair.callee.me();
+    let call = Outgoing { outlet: Outlet::to(queue), ..outgoing("pour", "{}") };
+    let task = tokio::spawn(async move { lines.attempt(callee, call).await });
+    assert!(updates.recv().await.is_some());
+    // It stands still when it has not moved while other calls came and went.
+    let mut before = 0;
+    loop {
+        for _ in 0..100 {
+            pair.call(outgoing("echo", "{}")).await.unwrap();
+        }
+        let poured = pair.tools.poured.load(Ordering::Relaxed);
+        assert!(poured < 16 << 20, "{poured} bytes are under way to somebody who takes none");
+        if poured == before {
+            break;
+        }
+        before = poured;
+    }
+    drop(updates);
+    task.abort();
+    counts(&pair.tools.over, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn giving_up_reaches_the_tool_first_as_a_word_then_as_an_end() {
     let pair = pair().await;
     let mut call = Box::pin(pair.call(outgoing("wait", "{}")));
@@ -103,4 +131,13 @@ async fn a_deadline_ends_the_attempt_and_the_run() {
     let scope = Scope { deadline: Some(Instant::now()), ..Scope::default() };
     let error = pair.call(Outgoing { scope, ..outgoing("wait", "{}") }).await.unwrap_err();
     assert!(matches!(error, AttemptError::TimedOut { .. }), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_burst_is_served_to_the_last_call() {
+    let pair = pair().await;
+    let calls = (0..500).map(|_| pair.call(outgoing("echo", "{}")));
+    for outcome in futures::future::join_all(calls).await {
+        assert_eq!(outcome, Ok(Payload::Value("{}".into())));
+    }
 }
