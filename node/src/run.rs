@@ -16,8 +16,8 @@ use bytes::Bytes;
 use mesh_gossip::catalog::AgentId;
 use tokio_util::sync::CancellationToken;
 
-pub use self::runner::{RunSettings, Runner, Verifier, WeakRunner};
 pub(crate) use self::runner::ended_with;
+pub use self::runner::{RunSettings, Runner, Verifier, WeakRunner};
 use crate::context::{Origin, Outlet, Scope};
 use crate::mcp::client::ClientHandle;
 use crate::tool::{Fault, Payload};

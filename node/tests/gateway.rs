@@ -15,8 +15,8 @@ use mesh_node::mcp::Surface;
 use mesh_node::node::{Node, Plug};
 use mesh_node::tool::{Fault, FaultKind, Payload, ToolDescriptor, ToolHost, Tools};
 use rmcp::model::{
-    CallToolRequestParams, ClientConfig, GetPromptRequestParams, GetPromptResponse, GetPromptResult,
-    ListPromptsResult, ListResourcesResult, PaginatedRequestParams, Prompt, PromptMessage, ReadResourceRequestParams,
+    CallToolRequestParams, ClientConfig, GetPromptRequestParams, GetPromptResponse, GetPromptResult, ListPromptsResult,
+    ListResourcesResult, PaginatedRequestParams, Prompt, PromptMessage, ReadResourceRequestParams,
     ReadResourceResponse, ReadResourceResult, Resource, ResourceContents, Role, ServerCapabilities, ServerConfig,
 };
 use rmcp::service::{NotificationContext, Peer, RequestContext, RoleClient, RoleServer, RunningService};

@@ -161,7 +161,10 @@ impl GossipConfig {
         let useless = |address: &&Address| address.ip.is_unspecified();
         if let Some(address) = self.advertise.iter().find(useless) {
             let said = address.ip;
-            return wrong("advertise", format!("names {said}, where nobody can be reached: give an address of this host"));
+            return wrong(
+                "advertise",
+                format!("names {said}, where nobody can be reached: give an address of this host"),
+            );
         }
         if self.zone.len() > MAX_ZONE_BYTES {
             return wrong("zone", format!("is {} bytes: at most {MAX_ZONE_BYTES}", self.zone.len()));

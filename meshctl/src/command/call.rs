@@ -100,7 +100,7 @@ impl Call {
         let outcome = match &self.agent_url {
             Some(url) => {
                 let arguments = self.arguments.text(None).await?;
-                self.direct(url, &self.function().to_owned(), arguments).await?
+                self.direct(url, self.function(), arguments).await?
             }
             None => self.through_the_mesh().await?,
         };

@@ -116,7 +116,7 @@ fn dependencies(agent: &AgentInfo) -> Vec<Vec<Cell>> {
         if needed.provider_agent_id.is_empty() {
             return [&needed.capability, "NOT FOUND", "-"].map(|text| Cell::painted(Colour::Red, text)).into();
         }
-        [&needed.capability, &needed.mcp_tool, &needed.endpoint].map(|text| Cell::new(text)).into()
+        [&needed.capability, &needed.mcp_tool, &needed.endpoint].map(Cell::new).into()
     });
     needed.collect()
 }

@@ -88,7 +88,8 @@ mod tests {
     use super::*;
 
     fn pieces(pieces: &[&'static str]) -> Body {
-        Body::from_stream(stream::iter(pieces.to_vec().into_iter().map(Ok::<_, std::io::Error>)))
+        let pieces: Vec<std::io::Result<&'static str>> = pieces.iter().copied().map(Ok).collect();
+        Body::from_stream(stream::iter(pieces))
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -27,7 +27,7 @@ use crate::tool::{Fault, FaultKind, Payload, ToolDescriptor, ToolHost, Tools};
 /// Some tools, and what comes of calling them.
 pub(super) struct Agent {
     pub(super) tools: watch::Sender<Tools>,
-    arrivals: mpsc::UnboundedSender<Arrival>,
+    arrivals: mpsc::Sender<Arrival>,
 }
 
 #[async_trait]
@@ -44,7 +44,7 @@ impl ToolHost for Agent {
 #[async_trait]
 impl Dispatch for Agent {
     async fn run(&self, arrival: Arrival) -> Result<Payload, Fault> {
-        let _ = self.arrivals.send(arrival.clone());
+        let _ = self.arrivals.try_send(arrival.clone());
         match &*arrival.tool {
             "echo" => Ok(Payload::Value(arrival.arguments)),
             "day" => Ok(Payload::Value("\"Monday\"".into())),
@@ -85,15 +85,14 @@ impl ServerHandler for Prompts {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
-        let mut result = ListPromptsResult::default();
-        result.prompts = vec![Prompt::new("poem", None::<String>, None)];
-        Ok(result)
+        let prompts = vec![Prompt::new("poem", None::<String>, None)];
+        Ok(ListPromptsResult { prompts, ..ListPromptsResult::default() })
     }
 }
 
 pub(super) struct Running {
     pub(super) agent: Arc<Agent>,
-    arrivals: mpsc::UnboundedReceiver<Arrival>,
+    arrivals: mpsc::Receiver<Arrival>,
     pub(super) url: String,
     pub(super) endpoint: Endpoint,
 }
@@ -103,9 +102,9 @@ pub(super) fn tools(names: &[&'static str]) -> Tools {
 }
 
 pub(super) async fn serve(surface: Surface) -> Running {
-    static TLS: Once = Once::new();
-    TLS.call_once(|| rustls::crypto::ring::default_provider().install_default().unwrap());
-    let (arrived, arrivals) = mpsc::unbounded_channel();
+    // Another test of this process may have done so.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let (arrived, arrivals) = mpsc::channel(256);
     let names = ["echo", "day", "count", "wait", "ask", "fail"];
     let agent = Arc::new(Agent { tools: watch::channel(tools(&names)).0, arrivals: arrived });
     let calls = Arc::clone(&agent) as Arc<dyn Dispatch>;
@@ -173,7 +172,7 @@ async fn what_headers_say_arrives_with_the_call() {
 
 /// Remembers what it is told.
 #[derive(Clone)]
-pub(super) struct Client(mpsc::UnboundedSender<String>);
+pub(super) struct Client(mpsc::Sender<String>);
 
 impl ClientHandler for Client {
     async fn on_progress(
@@ -181,11 +180,11 @@ impl ClientHandler for Client {
         told: rmcp::model::ProgressNotificationParam,
         _: rmcp::service::NotificationContext<rmcp::RoleClient>,
     ) {
-        let _ = self.0.send(told.message.unwrap_or_default());
+        let _ = self.0.try_send(told.message.unwrap_or_default());
     }
 
     async fn on_tool_list_changed(&self, _: rmcp::service::NotificationContext<rmcp::RoleClient>) {
-        let _ = self.0.send("changed".into());
+        let _ = self.0.try_send("changed".into());
     }
 
     #[expect(deprecated, reason = "clients of earlier protocols have it")]
@@ -194,15 +193,15 @@ impl ClientHandler for Client {
         told: rmcp::model::LoggingMessageNotificationParam,
         _: rmcp::service::NotificationContext<rmcp::RoleClient>,
     ) {
-        let _ = self.0.send(format!("log {}", told.data));
+        let _ = self.0.try_send(format!("log {}", told.data));
     }
 }
 
 pub(super) async fn client(
     url: &str,
     mode: ClientLifecycleMode,
-) -> (rmcp::service::RunningService<rmcp::RoleClient, Client>, mpsc::UnboundedReceiver<String>) {
-    let (told, heard) = mpsc::unbounded_channel();
+) -> (rmcp::service::RunningService<rmcp::RoleClient, Client>, mpsc::Receiver<String>) {
+    let (told, heard) = mpsc::channel(256);
     let transport = StreamableHttpClientTransport::from_uri(url.to_owned());
     (rmcp::serve_client_with_lifecycle(Client(told), transport, mode).await.unwrap(), heard)
 }

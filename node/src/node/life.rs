@@ -57,7 +57,7 @@ pub(super) async fn first_view(gossip: &Gossip, is_fine: bool) {
     }
     let deadline = Instant::now() + RECORDS_WITHIN;
     let mut views = gossip.watch();
-    let complete = views.wait_for(|view| is_complete(view));
+    let complete = views.wait_for(is_complete);
     if timeout_at(deadline, complete).await.is_err() {
         tracing::info!("some members have not said yet what they offer");
     }

@@ -195,8 +195,7 @@ pub(super) async fn list(peer: &Peer<RoleClient>) -> Result<Vec<Tool>, ServiceEr
     let mut cursor = None;
     for _ in 0..PAGES {
         let page = PaginatedRequestParams::default().with_cursor(cursor.take());
-        let mut request = ListToolsRequest::default();
-        request.params = Some(page);
+        let request = ListToolsRequest { params: Some(page), ..ListToolsRequest::default() };
         let ServerResult::ListToolsResult(page) = ask(peer, ClientRequest::ListToolsRequest(request)).await? else {
             return Err(ServiceError::UnexpectedResponse);
         };

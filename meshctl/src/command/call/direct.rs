@@ -81,10 +81,11 @@ async fn read(mut response: reqwest::Response, is_stream: bool) -> anyhow::Resul
         if held.len() > MAX_BYTES {
             bail!("MCP call failed: the answer is larger than {MAX_BYTES} bytes");
         }
-        if is_stream && bytes.contains(&b'\n') {
-            if let Some(answer) = answer_in(&String::from_utf8_lossy(&held)) {
-                return Ok(answer);
-            }
+        if is_stream
+            && bytes.contains(&b'\n')
+            && let Some(answer) = answer_in(&String::from_utf8_lossy(&held))
+        {
+            return Ok(answer);
         }
     }
     let text = String::from_utf8(held).context("the answer is no text")?;

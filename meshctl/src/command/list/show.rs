@@ -25,8 +25,7 @@ struct Down<'a> {
 impl<'a> Down<'a> {
     fn among(agents: &'a [AgentInfo]) -> Self {
         let mut down = Self::default();
-        let live: BTreeSet<&str> =
-            agents.iter().filter(|agent| is_healthy(agent)).flat_map(|agent| capabilities(agent)).collect();
+        let live: BTreeSet<&str> = agents.iter().filter(|agent| is_healthy(agent)).flat_map(capabilities).collect();
         for agent in agents.iter().filter(|agent| !is_healthy(agent)) {
             let same = agents.iter().filter(|other| other.name == agent.name && other.id != agent.id);
             let newest = same.max_by_key(|other| (other.created_at, &other.id));

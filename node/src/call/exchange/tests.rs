@@ -19,14 +19,14 @@ use tokio::sync::mpsc;
 use super::{AT_ONCE, Answer, Exchange, KIND, serve};
 
 /// Answers by path; tells what became of an endless answer.
-struct Paths(mpsc::UnboundedSender<&'static str>);
+struct Paths(mpsc::Sender<&'static str>);
 
 /// Says so when it is dropped.
-struct Tell(mpsc::UnboundedSender<&'static str>);
+struct Tell(mpsc::Sender<&'static str>);
 
 impl Drop for Tell {
     fn drop(&mut self) {
-        let _ = self.0.send("dropped");
+        let _ = self.0.try_send("dropped");
     }
 }
 
@@ -57,7 +57,7 @@ impl Answer for Paths {
 struct Pair {
     gossip: Gossip,
     member: MemberId,
-    told: mpsc::UnboundedReceiver<&'static str>,
+    told: mpsc::Receiver<&'static str>,
     _serving: Box<dyn Send>,
 }
 
@@ -76,7 +76,7 @@ async fn pair() -> Pair {
     let other = node(Vec::new()).await;
     let gossip = node(vec![other.local_addresses()[0].into()]).await;
     gossip.joined(Duration::from_secs(30)).await.unwrap();
-    let (tell, told) = mpsc::unbounded_channel();
+    let (tell, told) = mpsc::channel(64);
     let streams = other.register(KIND, AT_ONCE).await.unwrap();
     let serving = tokio::spawn(serve(Arc::new(Paths(tell)), streams));
     Pair { gossip, member: other.me(), told, _serving: Box::new((other, serving)) }
