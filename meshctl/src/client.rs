@@ -133,7 +133,7 @@ impl Client {
     /// Asks `path` with `query`.
     ///
     /// # Errors
-    /// [`Refusal`] when the node says no; else what went wrong.
+    /// `Refusal` when the node says no; else what went wrong.
     pub(crate) async fn get<T: DeserializeOwned>(&mut self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<T> {
         let query = target::query(query);
         let separator = if query.is_empty() { "" } else { "?" };

@@ -1,7 +1,7 @@
 //! What a node is told when it starts: one checked tree, filled from code, a file and the environment, in this order.
 //!
 //! Code gives the defaults ([`NodeConfig::new`]), the file that `MESH_CONFIG` names overrides them (unknown keys are
-//! refused), the environment overrides both (unknown `MESH_*` names are only warned of). Every name is in [`env`].
+//! refused), the environment overrides both (unknown `MESH_*` names are only warned of). Every name is in [`mod@env`].
 
 pub mod env;
 mod file;

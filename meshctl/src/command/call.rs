@@ -27,7 +27,7 @@ const TOOL_FAILED: u8 = 3;
 /// Calls a tool and prints what it gives back.
 #[derive(Debug, Args)]
 pub(crate) struct Call {
-    /// The tool or capability, behind its agent where several have it: [agent:]tool
+    /// The tool or capability, behind its agent where several have it: `[agent:]tool`
     tool: String,
     #[command(flatten)]
     arguments: ArgumentArgs,

@@ -53,7 +53,7 @@ pub(crate) struct List {
     /// Also show agents that are down
     #[arg(long)]
     all: bool,
-    /// List tools instead of agents, or show one: --tools=[agent:]tool
+    /// List tools instead of agents, or show one: `--tools=[agent:]tool`
     #[arg(short, long, value_name = "TOOL", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     tools: Option<String>,
     /// Also list tools that the framework itself adds (__mesh_…)
