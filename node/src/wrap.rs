@@ -131,6 +131,8 @@ impl WrappedServer {
     /// Starts or connects to the server and keeps doing so until it is stopped. Returns at once: its tools come when it
     /// is there.
     pub fn start(wrapped: Wrapped) -> Self {
+        // Fails where the program has chosen its cryptography already; that choice stands.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let shared = Arc::new(Shared {
             name: Arc::clone(&wrapped.name),
             tools: watch::Sender::new(Arc::from([])),
