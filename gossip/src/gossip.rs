@@ -290,6 +290,15 @@ impl Gossip {
         }
     }
 
+    /// Looks for the mesh at `addresses` as well, from now on and beside the seeds, in place of those that were named
+    /// here before; at most 1,024 count. Dropping the future leaves open whether it does.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn seek(&self, addresses: Vec<SocketAddr>) -> Result<(), Stopped> {
+        self.request(|done| Request::Seek { addresses, done }).await
+    }
+
     /// Opens a stream of a kind that `member` has registered, connecting first if need be; `deadline` bounds all of it.
     /// Dropping the future leaves nothing behind but perhaps a connection.
     ///

@@ -1,7 +1,9 @@
 //! The metrics of this process, as Prometheus reads them. Nodes of one process share them.
 
+use std::fmt::Write as _;
 use std::sync::OnceLock;
 
+use mesh_gossip::gossip::metrics::Sample;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
@@ -27,5 +29,51 @@ pub(crate) fn render() -> String {
             handle.render()
         }
         _ => String::new(),
+    }
+}
+
+/// What gossip counts, as text of the same kind.
+pub(crate) fn text(samples: &[Sample]) -> String {
+    // All samples of a name have to stand together.
+    let mut samples = samples.to_vec();
+    samples.sort_by_key(|sample| sample.name);
+    let mut text = String::new();
+    let mut last = "";
+    for Sample { name, label, value } in samples {
+        if name != last {
+            let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "# TYPE {name} {kind}");
+            last = name;
+        }
+        let _ = match label {
+            Some((label, of)) => writeln!(text, "{name}{{{label}=\"{of}\"}} {value}"),
+            None => writeln!(text, "{name} {value}"),
+        };
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Sample, text};
+
+    #[test]
+    fn a_type_is_told_once_for_all_samples_of_a_name() {
+        let sample = |name, label, value| Sample { name, label, value };
+        let samples = [
+            sample("mesh_members", Some(("state", "alive")), 2.0),
+            sample("mesh_deaths_total", None, 1.5),
+            sample("mesh_members", Some(("state", "dead")), 0.0),
+        ];
+        let lines = [
+            "# TYPE mesh_deaths_total counter",
+            "mesh_deaths_total 1.5",
+            "# TYPE mesh_members gauge",
+            "mesh_members{state=\"alive\"} 2",
+            "mesh_members{state=\"dead\"} 0",
+            "",
+        ];
+        assert_eq!(text(&samples), lines.join("\n"));
     }
 }

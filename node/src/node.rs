@@ -84,7 +84,6 @@ pub struct Node {
     http: Option<Http>,
     file: Option<(PathBuf, RuntimeFile)>,
     /// Dropped last, it ends them all.
-    #[expect(dead_code, reason = "held for its drop")]
     tasks: Tasks,
 }
 
@@ -198,7 +197,8 @@ impl Node {
         tasks.spawn(answers);
         let http = listener.zip(url).map(|(listener, url)| {
             let phase = phase.subscribe();
-            let probes = Probes { name: config.name.as_str().into(), phase, verdict, startup: plug.startup.clone() };
+            let (name, startup) = (config.name.as_str().into(), plug.startup.clone());
+            let probes = Probes { name, phase, verdict, gossip: Arc::clone(&gossip), startup };
             let mcp = parts::mcp(&config, &url, &gossip, &endpoint, gateway.as_ref());
             let router = http::router(http::Parts { probes, mcp, admin, author: plug.router.clone() });
             let endpoints = std::iter::once(endpoint).chain(gateway).collect();
@@ -208,6 +208,7 @@ impl Node {
         let mut node =
             Self { config, gossip, caller, runner, server, phase, agent: agents, withdraw, http, file: None, tasks };
         node.file = node.write_file();
+        node.tasks.spawn(gossiping::look_around(Arc::clone(&node.gossip), Arc::clone(&node.config)));
         Ok(node)
     }
 

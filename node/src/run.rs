@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::runner::ended_with;
 pub use self::runner::{RunSettings, Runner, Verifier, WeakRunner};
+use crate::call::window::CallKey;
 use crate::context::{Origin, Outlet, Scope};
 use crate::mcp::client::ClientHandle;
 use crate::tool::{Fault, Payload};
@@ -57,6 +58,11 @@ pub trait Dispatch: Send + Sync + 'static {
     /// # Errors
     /// [`Fault`], for the caller as it is.
     async fn run(&self, arrival: Arrival) -> Result<Payload, Fault>;
+
+    /// Whether this call of another node runs, or ran of late, so that sending it again asks for nothing new.
+    fn knows(&self, _: &CallKey) -> bool {
+        false
+    }
 }
 
 impl CallId {

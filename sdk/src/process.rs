@@ -61,7 +61,9 @@ fn log_to_standard_error() {
     let log = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::builder().parse_lossy(filter))
         .with_writer(std::io::stderr)
-        .with_ansi(is_terminal);
+        .with_ansi(is_terminal)
+        // It would panic where standard error is a file on a full disk.
+        .log_internal_errors(false);
     // Whoever set up a log before keeps it.
     let _ = log.try_init();
 }

@@ -141,7 +141,8 @@ impl Default for Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         // Detached processes are nobody's children: they are found by what they wrote down.
-        for node in self.nodes() {
+        // Nodes of this very process are ended by whoever holds them.
+        for node in self.nodes().into_iter().filter(|node| node.pid != std::process::id()) {
             let pid = i32::try_from(node.pid).expect("process ids are small");
             // It may be gone by now.
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);

@@ -1,5 +1,7 @@
 //! What the handle asks of the driver; each with a way to answer. Asking something of a driver that is gone fails.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
@@ -40,6 +42,10 @@ pub(super) enum Request {
         kind: u8,
         queue: usize,
         done: oneshot::Sender<Result<mpsc::Receiver<MemberStream>, KindTaken>>,
+    },
+    Seek {
+        addresses: Vec<SocketAddr>,
+        done: oneshot::Sender<()>,
     },
     Metrics {
         done: oneshot::Sender<Metrics>,

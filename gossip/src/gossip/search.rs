@@ -21,6 +21,8 @@ pub(super) type Resolved = (SeedSpec, Result<Vec<SocketAddr>, ResolveError>);
 pub(super) struct Search {
     names: Vec<SeedSpec>,
     addresses: Vec<SocketAddr>,
+    /// Where else somebody may be, as we were told last.
+    hints: Vec<SocketAddr>,
     /// What each name stood for when it was last resolved.
     found: BTreeMap<SeedSpec, Vec<SocketAddr>>,
     /// What was said of those that could not be.
@@ -34,7 +36,20 @@ impl Search {
         let address = |seed: &SeedSpec| seed.to_string().parse::<SocketAddr>().ok();
         let names = seeds.iter().filter(|seed| address(seed).is_none()).cloned().collect();
         let addresses = seeds.iter().filter_map(address).collect();
-        Self { names, addresses, found: BTreeMap::new(), unresolved: BTreeMap::new(), next_look: Moment::ZERO }
+        Self {
+            names,
+            addresses,
+            hints: Vec::new(),
+            found: BTreeMap::new(),
+            unresolved: BTreeMap::new(),
+            next_look: Moment::ZERO,
+        }
+    }
+
+    /// Tries `hints` as well from now on, in place of those of before.
+    pub(super) fn hint(&mut self, mut hints: Vec<SocketAddr>) {
+        hints.truncate(MAX_ADDRESSES_OF_A_NAME);
+        self.hints = hints;
     }
 
     /// Whether there are seeds, but no address to try yet.
@@ -45,7 +60,7 @@ impl Search {
     /// The addresses of all seeds, as last known.
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
         let mut all = self.addresses.clone();
-        for address in self.found.values().flatten() {
+        for address in self.hints.iter().chain(self.found.values().flatten()) {
             if all.len() < MAX_ADDRESSES_OF_A_NAME && !all.contains(address) {
                 all.push(*address);
             }
@@ -116,5 +131,15 @@ mod tests {
         let mut search = Search::new(&["10.0.0.1:7".parse().unwrap()]);
         assert!(!search.knows_nothing() && search.due(Moment::ZERO, |_| false).is_none());
         assert_eq!(search.addresses(), ["10.0.0.1:7".parse().unwrap()]);
+    }
+
+    #[test]
+    fn the_last_hints_count_beside_the_seeds() {
+        let [seed, first, second] = ["10.0.0.1:7", "10.0.0.2:7", "10.0.0.3:7"].map(|text| text.parse().unwrap());
+        let mut search = Search::new(&["10.0.0.1:7".parse().unwrap()]);
+        search.hint(vec![first, seed]);
+        assert_eq!(search.addresses(), [seed, first]);
+        search.hint(vec![second]);
+        assert_eq!(search.addresses(), [seed, second]);
     }
 }

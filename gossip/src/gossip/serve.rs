@@ -43,6 +43,11 @@ impl Driver {
             Request::Register { kind, queue, done } => {
                 let _ = done.send(self.register(kind, queue));
             }
+            Request::Seek { addresses, done } => {
+                self.search.hint(addresses);
+                self.tell_seeds();
+                let _ = done.send(());
+            }
             Request::Metrics { done } => {
                 let _ = done.send(self.metrics());
             }

@@ -96,7 +96,9 @@ pub(crate) fn log_to_stderr() -> anyhow::Result<()> {
         Err(_) => "info",
     };
     let filter = EnvFilter::try_from_env("MESH_LOG").unwrap_or_else(|_| EnvFilter::new(format!("{level},rmcp=warn")));
-    tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).with_env_filter(filter).init();
+    // Where standard error is a file on a full disk, saying that it is would panic.
+    let log = tracing_subscriber::fmt().with_writer(io::stderr).log_internal_errors(false);
+    log.with_ansi(false).with_env_filter(filter).init();
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use mesh_gossip::config::Config;
 use mesh_gossip::keyring::{Keyring, MeshKey};
 use mesh_gossip::seeds::SeedSpec;
 
@@ -111,6 +112,19 @@ pub const VARIABLES: &[Variable] = &[
         config.mesh.zone = text.into();
         Ok(())
     }),
+    (
+        "MESH_PRESET",
+        "how far apart members are: `local` (one machine), `lan` (the default) or `wan`; the same on all",
+        |config, text| {
+            config.mesh.protocol = match text {
+                "local" => Config::local(),
+                "lan" => Config::lan(),
+                "wan" => Config::wan(),
+                _ => return Err("is none of `local`, `lan` and `wan`".into()),
+            };
+            Ok(())
+        },
+    ),
     ("MESH_HTTP_LISTEN", "address and port that HTTP listens on", |config, text| {
         config.http.listen = text.parse::<SocketAddr>().map_err(|_| NOT_AN_ADDRESS)?;
         Ok(())

@@ -75,6 +75,7 @@ section!(Mesh {
     quic_port = "MESH_QUIC_PORT",
     advertise = "MESH_ADVERTISE",
     zone = "MESH_ZONE",
+    preset = "MESH_PRESET",
 });
 section!(Http {
     enabled = "MCP_MESH_HTTP_ENABLED",

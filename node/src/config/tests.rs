@@ -39,6 +39,7 @@ fn what_is_wrong_names_the_variable_and_a_way_out_and_never_shows_a_secret() {
         ("MCP_MESH_HTTP_PORT", "70000", "MCP_MESH_HTTP_PORT = 70000 is no number"),
         ("MESH_SEEDS", "http://a:1", "write `host:port`"),
         ("MESH_LISTEN", "7745", "write ip:port"),
+        ("MESH_PRESET", "moon", "`local`, `lan` and `wan`"),
         ("MESH_HTTP_ACCESS", "all", "neither `open` nor `loopback`"),
         ("MCP_MESH_PROPAGATE_HEADERS", "*", "end a prefix"),
         ("MCP_MESH_CALL_TIMEOUT", "-1", "no number of seconds"),
@@ -57,8 +58,9 @@ fn what_is_wrong_names_the_variable_and_a_way_out_and_never_shows_a_secret() {
 fn seeds_serve_the_whole_mesh_and_agents_do_not_unless_they_are_told() {
     let (agent, seed) = (NodeConfig::new("x"), NodeConfig::seed());
     assert!(!agent.http.is_gateway(agent.role) && seed.http.is_gateway(Role::Seed));
-    let told = environment(&[("MESH_GATEWAY", "on"), ("MCP_MESH_AUTH_TOKEN", "t"), ("HOME", "/h")]);
-    let told = agent.load_from(&told).unwrap();
+    let told = [("MESH_GATEWAY", "on"), ("MCP_MESH_AUTH_TOKEN", "t"), ("MESH_PRESET", "wan"), ("HOME", "/h")];
+    let told = agent.load_from(&environment(&told)).unwrap();
+    assert!(told.mesh.protocol.probe_period > NodeConfig::new("x").mesh.protocol.probe_period);
     assert!(told.http.is_gateway(Role::Agent));
     assert_eq!(told.http.access, Access::Token("t".into()));
 }

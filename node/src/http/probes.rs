@@ -7,6 +7,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use mesh_gossip::Gossip;
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -23,6 +24,8 @@ pub(crate) struct Probes {
     pub(crate) phase: watch::Receiver<Phase>,
     /// What the author's check found last.
     pub(crate) verdict: watch::Receiver<Verdict>,
+    /// What `/metrics` counts besides the calls.
+    pub(crate) gossip: Arc<Gossip>,
     /// Asked by `/startupz`.
     pub(crate) startup: Option<HealthCheck>,
 }
@@ -73,6 +76,8 @@ async fn startup(State(probes): State<Probes>) -> Response {
 }
 
 /// Prometheus' text format.
-async fn exposition() -> Response {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics::render()).into_response()
+async fn exposition(State(probes): State<Probes>) -> Response {
+    // A gossip node that has stopped counts nothing any more.
+    let gossip = probes.gossip.metrics().await.map(|counted| metrics::text(&counted.samples())).unwrap_or_default();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics::render() + &gossip).into_response()
 }

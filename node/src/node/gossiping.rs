@@ -2,13 +2,19 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
-use mesh_gossip::GossipConfig;
 use mesh_gossip::alive::Address;
 use mesh_gossip::seeds::{DEFAULT_GOSSIP_PORT, SeedSpec};
+use mesh_gossip::{Gossip, GossipConfig};
 
 use crate::config::{MeshConfig, NodeConfig, state_dir};
 use crate::runtime_file;
+
+/// How long after a first look into the run-time files in vain the next one is, and how far apart they come to be.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+const LOOK_SELDOM: Duration = Duration::from_secs(10);
 
 /// What gossip is told.
 pub(super) fn config(config: &NodeConfig) -> GossipConfig {
@@ -46,10 +52,31 @@ fn seeds(mesh: &MeshConfig) -> Vec<SeedSpec> {
 
 /// The nodes of the same mesh that run on this machine.
 fn neighbours(home: &Path, mesh: &str) -> Vec<SocketAddr> {
-    /// Any of them knows the others.
-    const ENOUGH: usize = 4;
+    /// Any of them knows the others, unless they start in this very moment.
+    const ENOUGH: usize = 16;
     let same = runtime_file::running(home).into_iter().filter(|node| node.mesh == mesh);
     same.map(|node| node.gossip).take(ENOUGH).collect()
+}
+
+/// Looks at this machine again while the node knows nobody, when nobody was named as first contact: of nodes that start in
+/// one instant none finds the file of another. Each looks once its own file is there, so of any two one sees the other.
+pub(super) async fn look_around(gossip: Arc<Gossip>, config: Arc<NodeConfig>) {
+    let (None, Some(home)) = (&config.mesh.seeds, &config.mesh.home) else { return };
+    let mut views = gossip.watch();
+    let mut pause = LOOK_AGAIN;
+    loop {
+        let (home, mesh) = (home.clone(), config.mesh.name.clone());
+        let near = tokio::task::spawn_blocking(move || neighbours(&home, &mesh)).await.unwrap_or_default();
+        let others = near.into_iter().filter(|address| !gossip.local_addresses().contains(address)).collect();
+        if gossip.seek(others).await.is_err() {
+            return;
+        }
+        let somebody = views.wait_for(|view| view.live().count() > 1);
+        if tokio::time::timeout(pause, somebody).await.is_ok() {
+            return;
+        }
+        pause = (2 * pause).min(LOOK_SELDOM);
+    }
 }
 
 /// All addresses, when somebody elsewhere is to reach us; otherwise nobody there shall.

@@ -113,13 +113,13 @@ impl Publisher {
         }
     }
 
-    /// Under its new key a member is another member, and its agent another agent.
+    /// Under its new key a member is another member, and its agent another agent. What was told of the former one has
+    /// come along, and is taken back.
     fn move_to(&mut self, member: MemberId) {
         match agent_id(&self.config, &member) {
             Ok(agent) => {
                 tracing::warn!(%agent, "the agent goes on under another id");
                 self.agent.send_replace(agent);
-                self.told.clear();
             }
             Err(why) => tracing::error!(%why, "the agent cannot go on under its new key"),
         }

@@ -16,7 +16,7 @@ use super::arguments::{self, Aside};
 use super::meters::Meters;
 use super::{Arrival, CallId, Dispatch};
 use crate::call::Caller;
-use crate::call::window::Once;
+use crate::call::window::{CallKey, Once};
 use crate::context::{CallContext, Headers, MAX_PAYLOAD_BYTES, Origin, Outlet, Scope};
 use crate::propagation::Propagation;
 use crate::tool::{Fault, FaultKind, Payload, ToolDescriptor, ToolHost, Tools};
@@ -148,6 +148,10 @@ impl WeakRunner {
 impl Dispatch for Runner {
     async fn run(&self, arrival: Arrival) -> Result<Payload, Fault> {
         Self::run(self, arrival).await
+    }
+
+    fn knows(&self, call: &CallKey) -> bool {
+        self.0.once.knows(call)
     }
 }
 

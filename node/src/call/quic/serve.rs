@@ -96,7 +96,7 @@ pub async fn serve(gossip: &Gossip, dispatch: Arc<dyn Dispatch>, limits: ServeLi
 }
 
 impl Server {
-    /// Refuses calls from now on ([`FaultKind::Draining`]) and waits for those under way, at most for `patience`. What
+    /// Refuses new calls from now on ([`FaultKind::Draining`]) and waits for those under way, at most for `patience`. What
     /// still runs then ends when the server is dropped. Dropping the future leaves it refusing.
     pub async fn drain(&self, patience: Duration) {
         self.shared.is_draining.store(true, Ordering::Relaxed);
@@ -137,9 +137,6 @@ async fn accept(
 
 impl Shared {
     fn admit(self: &Arc<Self>, stream: MemberStream) {
-        if self.is_draining.load(Ordering::Relaxed) {
-            return refuse(stream, Fault::new(FaultKind::Draining, "the agent is leaving"));
-        }
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             let limit = self.limits.calls;
             return refuse(stream, Fault::new(FaultKind::Overloaded, format!("{limit} calls are under way here")));
@@ -183,6 +180,12 @@ async fn serve_one(shared: Arc<Shared>, mut stream: MemberStream, place: OwnedSe
             stop(&mut stream.receive);
         }
         Ok((envelope, arguments, held)) => {
+            // One that is under way may be sent again, on another connection.
+            if shared.is_draining.load(Ordering::Relaxed) && !shared.dispatch.knows(&(member, envelope.id)) {
+                let fault = Fault::new(FaultKind::Draining, "the agent is leaving");
+                let _ = timeout(CLEAN_UP, answer.end(Err(fault))).await;
+                return;
+            }
             let attempt = envelope.attempt;
             tracing::trace!(?member, call = ?envelope.id, attempt, tool = &*envelope.tool, "a call came");
             let cancelled = CancellationToken::new();

@@ -65,6 +65,11 @@ impl Once {
         outcome
     }
 
+    /// Whether the call runs, or ran of late.
+    pub fn knows(&self, call: &CallKey) -> bool {
+        !matches!(self.lock().seen(Instant::now(), call), Seen::New)
+    }
+
     fn join<F>(
         &self,
         call: CallKey,
@@ -163,6 +168,7 @@ mod tests {
     #[tokio::test]
     async fn a_second_attempt_waits_for_the_run_of_the_first_and_a_third_has_its_result() {
         let once = Once::default();
+        assert!(!once.knows(&CALL));
         let (end, ended) = oneshot::channel();
         let token = CancellationToken::new();
         let first = once.run(CALL, &token, |_| async move { ended.await.unwrap() });
@@ -171,6 +177,7 @@ mod tests {
         let (outcomes, ()) = tokio::join!(run, async { end.send(done()).unwrap() });
         assert_eq!(outcomes, (done(), done()));
         assert_eq!(once.run(CALL, &token, never).await, done());
+        assert!(once.knows(&CALL));
     }
 
     #[tokio::test]

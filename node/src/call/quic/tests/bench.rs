@@ -1,7 +1,7 @@
 //! A caller and a callee, and the tools of the callee.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use crate::call::quic::attempt::{Outgoing, Silence};
 use crate::call::quic::lines::Lines;
 use crate::call::quic::serve::{ServeLimits, Server, serve};
+use crate::call::window::CallKey;
 use crate::context::{Outlet, Scope, Update};
 use crate::run::{Arrival, CallId, Dispatch};
 use crate::tool::{Fault, FaultKind, Payload};
@@ -42,6 +43,8 @@ pub(super) struct Tools {
     pub(super) over: watch::Sender<usize>,
     /// Bytes of chunks that `pour` got rid of.
     pub(super) poured: AtomicUsize,
+    /// Whether calls that come are said to be under way already.
+    pub(super) knows: AtomicBool,
     /// The last arrival's scope.
     pub(super) scope: std::sync::Mutex<Scope>,
 }
@@ -56,6 +59,10 @@ impl Drop for Over<'_> {
 
 #[async_trait]
 impl Dispatch for Tools {
+    fn knows(&self, _: &CallKey) -> bool {
+        self.knows.load(Ordering::SeqCst)
+    }
+
     async fn run(&self, arrival: Arrival) -> Result<Payload, Fault> {
         self.begun.send_modify(|begun| *begun += 1);
         let _over = Over(self);

@@ -1,5 +1,6 @@
 //! Callees that are lost, full, or leaving.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -101,7 +102,7 @@ async fn ten_thousand_calls_at_once_have_a_result_or_a_clear_refusal_each() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_that_drains_refuses_new_calls_and_finishes_those_under_way() {
+async fn one_that_drains_refuses_new_calls_and_finishes_those_under_way_also_when_they_are_sent_again() {
     let pair = pair().await;
     let mut waiting = Box::pin(pair.call(outgoing("wait", "{}")));
     tokio::select! {
@@ -113,6 +114,8 @@ async fn one_that_drains_refuses_new_calls_and_finishes_those_under_way() {
     let error = pair.call(outgoing("echo", "{}")).await.unwrap_err();
     assert!(matches!(&error, AttemptError::Fault(fault) if fault.kind == FaultKind::Draining), "{error:?}");
     assert!(error.did_not_run());
+    pair.tools.knows.store(true, Ordering::SeqCst);
+    assert_eq!(pair.call(outgoing("echo", "{}")).await, Ok(Payload::Value("{}".into())));
     drop(waiting);
     let drained = tokio::time::timeout(PATIENCE, pair.server.drain(2 * PATIENCE)).await;
     assert!(drained.is_ok() && pair.server.under_way() == 0);

@@ -1,0 +1,72 @@
+//! A home directory on a disk that is full.
+
+use std::fs;
+use std::time::Duration;
+
+use mesh::args;
+use mesh_tests::lab::eventually;
+use nix::sys::signal::Signal;
+
+use crate::room::Room;
+use crate::scene::{Scene, ended, victim};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_under_the_home_stops_nobody_who_runs_and_is_named_to_newcomers() {
+    let scene = Scene::new().await;
+    let room = Room::with_disks();
+    // The consumer has its home elsewhere, with the same key.
+    let home = scene.lab.home().join("small");
+    fs::create_dir(&home).unwrap();
+    room.run("mount", &["-t", "tmpfs", "-o", "size=1m", "small", home.to_str().unwrap()]);
+    let small = room.outside(&home);
+    fs::create_dir(small.join("state")).unwrap();
+    fs::copy(scene.lab.home().join("state/mesh.key"), small.join("state/mesh.key")).unwrap();
+    let meshctl = |arguments: &[&str]| {
+        let mut command = scene.lab.program("meshctl");
+        command.env("MCP_MESH_HOME", &home).args(arguments);
+        room.inside(&command).output().unwrap()
+    };
+    let program = victim();
+    let victim = program.to_str().unwrap();
+    let start = |name: &'static str| ["start", "-d", "--connect-only", "--name", name, victim];
+    let started = meshctl(&start("first"));
+    assert!(started.status.success(), "{started:?}");
+    scene.until_offered_by(1).await;
+
+    // It fails when nothing more fits, which is what it is for.
+    let _ = fs::write(small.join("ballast"), vec![0; 2 << 20]);
+    let full = |name: &str| fs::write(small.join(name), [0; 8192]).unwrap_err();
+    assert_eq!(full("more").kind(), std::io::ErrorKind::StorageFull);
+    let log = scene.dep::<bool>("log");
+    for line in 0..100 {
+        assert!(log.call(args! { words: format!("{line}: {}", "words ".repeat(100)) }).await.unwrap());
+    }
+    scene.keep_calling(Duration::from_secs(1)).await;
+    for asks in [&["list"][..], &["status"], &["members"], &["call", "echo", r#"{"text":"hello"}"#], &["logs", "first"]]
+    {
+        let said = meshctl(asks);
+        assert!(said.status.success() && !said.stdout.is_empty(), "{asks:?}: {said:?}");
+    }
+    let second = meshctl(&start("second"));
+    let complaint = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(!second.status.success() && complaint.contains("No space left on device"), "{complaint}");
+
+    let newcomer = scene.lab.start(&mut room.inside(scene.command().env("MCP_MESH_HOME", &home)));
+    let (status, said) = ended(newcomer, Signal::SIGCONT).await;
+    assert!(!status.success() && said.contains("error: ") && said.contains("No space left on device"), "{said}");
+    assert!(said.contains(home.to_str().unwrap()), "{said}");
+
+    // Once there is room again everything goes on, what was lost is only what could not be written.
+    fs::remove_file(small.join("ballast")).unwrap();
+    log.call(args! { words: "the end of the log" }).await.unwrap();
+    let written = || async {
+        let log = fs::read_to_string(small.join("logs/first.log")).unwrap();
+        Some(()).filter(|()| log.contains("the end of the log"))
+    };
+    eventually("the log goes on", written).await;
+    let _ = fs::write(small.join("ballast"), vec![0; 2 << 20]);
+    full("more");
+    let stopped = meshctl(&["stop"]);
+    assert!(stopped.status.success(), "{stopped:?}");
+    scene.until_offered_by(0).await;
+}
