@@ -11,8 +11,8 @@ help:            ## this list
 	@sed -n 's/^\([a-z-]*\): *[a-z]* *## /  make \1 — /p' $(MAKEFILE_LIST)
 
 demo: setup      ## agents find each other, are called, are killed, and nothing breaks: real processes, in a home of their own
-	@echo "building meshctl and the examples (the first time takes a few minutes)"
-	@cargo build --quiet --locked -p meshctl -p mesh-examples --bins
+	@echo "building the programs (the first time takes a few minutes)"
+	@cargo build --quiet --locked --workspace --bins
 	@examples/demo target/debug
 
 test: setup      ## every test there is

@@ -40,14 +40,29 @@ pub struct Process {
 pub fn binaries() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let packages = ["build", "--quiet", "--locked", "-p", "meshctl", "-p", "mesh-examples", "--bins"];
-        let built = Command::new(cargo).args(packages).current_dir(crate::tree::root()).status();
-        assert!(built.is_ok_and(|status| status.success()), "meshctl and the examples do not build");
         // Test binaries are in `deps` beside the others.
         let own = std::env::current_exe().expect("a test knows where it is");
-        own.ancestors().nth(2).expect("a test binary is two folders deep").to_owned()
+        let folder = own.ancestors().nth(2).expect("a test binary is two folders deep").to_owned();
+        let mut build = cargo();
+        // All of the workspace, since a part of it would have dependencies with other features, all to be built once more.
+        build.args(["build", "--quiet", "--locked", "--workspace", "--bins"]).current_dir(crate::tree::root());
+        if folder.ends_with("release") {
+            build.arg("--release");
+        }
+        assert!(build.status().is_ok_and(|status| status.success()), "the programs of the workspace do not build");
+        folder
     })
+}
+
+/// Cargo as it is called from a shell. The variables with which it tells a test about its package would have it build
+/// again whatever depends on them, which the C parts of cryptography do.
+pub fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let told = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for name in told.filter(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+        cargo.env_remove(name);
+    }
+    cargo
 }
 
 impl Lab {

@@ -6,13 +6,13 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
-use std::time::SystemTime;
+use std::sync::Mutex;
+use std::thread;
 
+use mesh_tests::lab;
 use mesh_tests::tree::{self, SourceFile};
 
 /// A fenced block of a document.
@@ -62,36 +62,6 @@ fn consoles() -> Vec<Block> {
     all.into_iter().filter(|block| block.info.starts_with("console")).collect()
 }
 
-/// The simulator of the same build as this test. The tests of its own crate build it too, so that in a run of all tests
-/// there is nothing to do.
-fn simulator() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let profile = env::current_exe().unwrap().parent().unwrap().parent().unwrap().to_owned();
-        let binary = profile.join("simulations");
-        let built = fs::metadata(&binary).and_then(|it| it.modified()).ok();
-        if built.is_none_or(|built| newest_source() > built) {
-            build(profile.ends_with("release"));
-        }
-        binary
-    })
-}
-
-fn newest_source() -> SystemTime {
-    let sources = ["gossip/src", "simulations/src"].iter().flat_map(|folder| tree::files(folder, "rs"));
-    sources.map(|file| fs::metadata(tree::root().join(file.path)).unwrap().modified().unwrap()).max().unwrap()
-}
-
-fn build(release: bool) {
-    let mut cargo = Command::new(env!("CARGO"));
-    // With everything else of the workspace, so that the dependencies are those that the tests were built with.
-    cargo.args(["build", "--quiet", "--workspace", "--bins", "--tests", "--offline"]).current_dir(tree::root());
-    if release {
-        cargo.arg("--release");
-    }
-    assert!(cargo.status().unwrap().success());
-}
-
 fn scratch(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = fs::remove_dir_all(&folder);
@@ -101,7 +71,8 @@ fn scratch(name: &str) -> PathBuf {
 }
 
 fn run(command: &str, folder: &Path) -> Result<(), String> {
-    let simulator = simulator().display();
+    let simulator = lab::binaries().join("simulations");
+    let simulator = simulator.display();
     let words = format!("cargo() {{ [ \"$1\" = sim ] || return 97; shift; '{simulator}' \"$@\"; }}\n{command}");
     let output = Command::new("bash").args(["-euo", "pipefail", "-c", &words]).current_dir(folder).output().unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -110,14 +81,23 @@ fn run(command: &str, folder: &Path) -> Result<(), String> {
 
 #[test]
 fn every_shown_command_works() {
-    for block in consoles().iter().filter(|block| block.info == "console run") {
-        let folder = scratch(&block.at.replace(['/', ':'], "-"));
-        for command in block.commands() {
-            if let Err(why) = run(command, &folder) {
-                panic!("{}: `{command}` fails: {why}", block.at);
-            }
+    let mut blocks = consoles();
+    blocks.retain(|block| block.info == "console run");
+    let next = Mutex::new(blocks.iter());
+    let take = || next.lock().unwrap().next();
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|threads| {
+        for _ in 0..cores {
+            threads.spawn(|| {
+                while let Some(block) = take() {
+                    let folder = scratch(&block.at.replace(['/', ':'], "-"));
+                    for command in block.commands() {
+                        run(command, &folder).unwrap_or_else(|why| panic!("{}: `{command}` fails: {why}", block.at));
+                    }
+                }
+            });
         }
-    }
+    });
 }
 
 #[test]
