@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use self::exchange::Exchange;
-pub(crate) use self::exchange::Frames;
+pub(crate) use self::exchange::{Frames, reason};
 pub(crate) use self::target::http_client;
 use anyhow::{anyhow, bail};
 use clap::Args;

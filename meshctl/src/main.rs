@@ -2,6 +2,7 @@
 
 mod age;
 mod book;
+mod bystander;
 mod cargo;
 mod cli;
 mod client;

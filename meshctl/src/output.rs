@@ -80,6 +80,13 @@ pub(crate) fn note(text: impl Display) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
+/// Writes a remark beside a success to standard error, if that is a terminal: scripts take any output there for an error.
+pub(crate) fn remark(text: impl Display) {
+    if io::stderr().is_terminal() {
+        note(text);
+    }
+}
+
 /// Writes `error` with its causes to standard error, as all errors of meshctl look.
 pub(crate) fn complain(error: &anyhow::Error) {
     note(format_args!("Error: {error:#}"));

@@ -137,9 +137,11 @@ impl Desk {
     }
 
     fn info(&self, view: &View) -> NodeInfo {
+        // Those whom it shall ask first may be away while others have found it.
+        let is_alone = view.live().nth(1).is_none();
         let obstacle = match self.gossip.join_state() {
-            JoinState::Joined => None,
-            JoinState::Seeking(obstacle) => Some(obstacle.to_string()),
+            JoinState::Seeking(obstacle) if is_alone => Some(obstacle.to_string()),
+            JoinState::Seeking(_) | JoinState::Joined => None,
         };
         NodeInfo {
             agent_id: self.about.agent.borrow().to_string(),

@@ -62,6 +62,8 @@ pub enum Role {
     Agent,
     /// A well-known address for newcomers. Offers nothing.
     Seed,
+    /// It calls, offers nothing, and is not listed among agents: a program at somebody's side.
+    Client,
 }
 
 /// The mesh, and how to get into it.
@@ -247,6 +249,7 @@ impl Role {
         match self {
             Self::Agent => "agent",
             Self::Seed => "seed",
+            Self::Client => "client",
         }
     }
 }

@@ -75,7 +75,7 @@ fn labels(config: &NodeConfig) -> BTreeMap<String, String> {
     ];
     let mut labels: BTreeMap<_, _> = ours.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     labels.extend(config.labels.clone());
-    if config.role == Role::Seed {
+    if config.role != Role::Agent {
         labels.insert(ROLE_LABEL.to_owned(), config.role.word().to_owned());
     }
     labels

@@ -115,15 +115,16 @@ impl Lab {
         self.program("meshctl").args(arguments).output().expect("meshctl runs")
     }
 
-    /// As [`Lab::meshctl`], for what has to succeed: gives its standard output.
+    /// As [`Lab::meshctl`], for what has to succeed without a word on standard error: gives its standard output.
     ///
     /// # Panics
-    /// When it fails, with what it said.
+    /// When it fails or complains, with what it said.
     pub fn succeed(&self, arguments: &[&str]) -> String {
         let output = self.meshctl(arguments);
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let complained = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "meshctl {arguments:?}: {}\n{said}\n{complained}", output.status);
+        let status = output.status;
+        assert!(status.success() && complained.is_empty(), "meshctl {arguments:?}: {status}\n{said}\n{complained}");
         said
     }
 

@@ -148,7 +148,7 @@ fn mac_of(response: &Response) -> Option<String> {
 }
 
 /// The innermost cause: the others repeat the URL.
-pub(super) fn reason(error: &reqwest::Error) -> String {
+pub(crate) fn reason(error: &reqwest::Error) -> String {
     let mut cause: &dyn Error = error;
     while let Some(inner) = cause.source() {
         cause = inner;

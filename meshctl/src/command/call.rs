@@ -16,7 +16,7 @@ use serde::Deserialize;
 use self::arguments::ArgumentArgs;
 use crate::client::{Client, NodeArgs};
 use crate::indent::{Layout, lay_out};
-use crate::output::{note, say};
+use crate::output::{note, remark, say};
 
 /// How long a call may take when nothing else is said.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -179,13 +179,11 @@ impl Call {
         match update {
             CallUpdate::Chunk { text } if self.stream => say(lay_out(text, Layout::Compact)),
             CallUpdate::Chunk { .. } => {}
-            // Only people want to know; scripts take any output on standard error for an error.
-            _ if !io::stderr().is_terminal() => {}
             CallUpdate::Progress { progress, total, message } => {
                 let total = total.map(|total| format!("/{total}")).unwrap_or_default();
-                note(format_args!("{progress}{total} {}", message.as_deref().unwrap_or_default()));
+                remark(format_args!("{progress}{total} {}", message.as_deref().unwrap_or_default()));
             }
-            CallUpdate::Log { level, text } => note(format_args!("{level}: {text}")),
+            CallUpdate::Log { level, text } => remark(format_args!("{level}: {text}")),
         }
     }
 

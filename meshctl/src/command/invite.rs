@@ -44,7 +44,7 @@ impl Invite {
         };
         output::say(format_args!("meshctl init --join {invitation}"));
         if is_local {
-            output::note(
+            output::remark(
                 "note: the seed listens on loopback, so that this works on this machine only; for others: \
                  meshctl stop, meshctl init --listen 0.0.0.0, and start again",
             );

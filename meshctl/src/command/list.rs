@@ -123,13 +123,19 @@ impl List {
 
     /// No node runs: that is worth telling, and no failure.
     fn nobody(&self) -> anyhow::Result<()> {
-        match (self.json, self.tools.is_some() || self.services || self.schemas) {
-            (true, false) => report::print_nobody(),
-            (true, true) => output::json(&serde_json::Value::Array(Vec::new())),
-            (false, _) => {
-                output::say("Registry: not running");
-                Ok(())
-            }
+        if !self.json {
+            output::say("Registry: not running");
+            return Ok(());
+        }
+        if self.schemas {
+            return schemas::print_none();
+        }
+        if self.services {
+            return services::show(&[], true);
+        }
+        match self.tools {
+            Some(_) => tools::list(&[], false, true),
+            None => report::print_nobody(),
         }
     }
 

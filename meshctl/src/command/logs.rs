@@ -20,6 +20,9 @@ use crate::ready;
 use crate::suggest;
 use crate::timestamp;
 
+/// What the names of watchers end in.
+const WATCHER: &str = ".watcher";
+
 /// The most that is read of one log file: the end of it.
 const MAX_BYTES: u64 = 256 << 20;
 
@@ -156,7 +159,8 @@ fn in_units(bytes: u64) -> String {
     }
 }
 
-/// The log that `name` means: that of a process of this name, else of the process whose agent is called so.
+/// The log that `name` means: that of a process of this name, else of the process whose agent is called so, else of the
+/// only process whose name begins so. Watchers have to be named in full.
 fn name_of(home: &Home, name: &str) -> anyhow::Result<String> {
     let logs = log_file::all(home);
     if logs.iter().any(|(log, ..)| log == name) {
@@ -170,6 +174,16 @@ fn name_of(home: &Home, name: &str) -> anyhow::Result<String> {
     });
     if let Some(entry) = of_agent {
         return Ok(entry.name);
+    }
+    let wanted = name.to_lowercase();
+    let begins = |log: &&str| log.to_lowercase().starts_with(&wanted) && !log.ends_with(WATCHER);
+    let begun: Vec<&str> = logs.iter().map(|(log, ..)| log.as_str()).filter(begins).collect();
+    match begun[..] {
+        [] => {}
+        [log] => return Ok(log.to_owned()),
+        _ => {
+            bail!("multiple logs match '{name}':{}", begun.iter().map(|log| format!("\n  - {log}")).collect::<String>())
+        }
     }
     let near = suggest::near(name, logs.iter().map(|(log, ..)| log.as_str()));
     match near.is_empty() {

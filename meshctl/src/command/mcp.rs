@@ -10,19 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use async_trait::async_trait;
-use bytes::Bytes;
 use clap::Args;
-use mesh_gossip::catalog::AgentType;
-use mesh_node::config::NodeConfig;
-use mesh_node::context::CallContext;
+use mesh_node::config::{NodeConfig, Role};
 use mesh_node::node::{Node, Plug};
-use mesh_node::tool::{Fault, FaultKind, Payload, ToolDescriptor, ToolHost, Tools};
-use tokio::sync::watch;
 use tokio::time::timeout;
 
 use self::bridge::Bridge;
 use super::seed::log_to_stderr;
+use crate::bystander::Bystander;
 
 /// How long the mesh is looked for before a client is let in that would otherwise see an empty one.
 const FIRST_VIEW: Duration = Duration::from_secs(5);
@@ -50,7 +45,7 @@ impl Mcp {
         log_to_stderr()?;
         // A node of its own: it outlives whichever other one it might have leant on.
         let node =
-            Node::start(self.config()?, Plug::new(Arc::new(Nothing::new()))).await.context("cannot join the mesh")?;
+            Node::start(self.config()?, Plug::new(Arc::new(Bystander::new()))).await.context("cannot join the mesh")?;
         if timeout(FIRST_VIEW, node.ready()).await.is_err() {
             tracing::warn!("the mesh was not found yet; it is looked for further");
         }
@@ -69,7 +64,7 @@ impl Mcp {
         // It only consumes, whatever the environment says of an agent that runs beside it.
         config.name = "meshctl-mcp".to_owned();
         config.id_prefix = None;
-        config.agent_type = AgentType::Api;
+        config.role = Role::Client;
         config.http.enabled = true;
         config.http.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         config.http.host = None;
@@ -83,25 +78,5 @@ impl Mcp {
             config.mesh.seeds = Some(seeds.collect::<anyhow::Result<_>>()?);
         }
         Ok(config)
-    }
-}
-
-/// An agent without tools.
-struct Nothing(watch::Sender<Tools>);
-
-impl Nothing {
-    fn new() -> Self {
-        Self(watch::Sender::new(Arc::from([])))
-    }
-}
-
-#[async_trait]
-impl ToolHost for Nothing {
-    fn tools(&self) -> watch::Receiver<Tools> {
-        self.0.subscribe()
-    }
-
-    async fn call(&self, tool: &ToolDescriptor, _: Bytes, _: CallContext) -> Result<Payload, Fault> {
-        Err(Fault::new(FaultKind::UnknownTool, format!("there is no tool {:?}", tool.name)))
     }
 }

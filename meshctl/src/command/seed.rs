@@ -6,17 +6,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use async_trait::async_trait;
-use bytes::Bytes;
 use clap::Args;
 use mesh_gossip::seeds::DEFAULT_GOSSIP_PORT;
 use mesh_node::config::{NodeConfig, PortTaken};
-use mesh_node::context::CallContext;
 use mesh_node::node::{Node, Plug, interrupted};
-use mesh_node::tool::{Fault, FaultKind, Payload, ToolDescriptor, ToolHost, Tools};
-use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
+use crate::bystander::Bystander;
 use crate::seed::is_taken;
 use crate::settings;
 
@@ -48,7 +44,8 @@ impl Seed {
             config.http.listen.set_port(port);
             config.http.port_taken = PortTaken::Refuse;
         }
-        let node = Node::start(config, Plug::new(Arc::new(Nothing::new()))).await.context("the seed does not start")?;
+        let node =
+            Node::start(config, Plug::new(Arc::new(Bystander::new()))).await.context("the seed does not start")?;
         let gossip = node.gossip().local_addresses().first().map(ToString::to_string).unwrap_or_default();
         tracing::info!(gossip, http = node.http_url().unwrap_or("none"), "seed is running");
         interrupted().await;
@@ -100,24 +97,4 @@ pub(crate) fn log_to_stderr() -> anyhow::Result<()> {
     let log = tracing_subscriber::fmt().with_writer(io::stderr).log_internal_errors(false);
     log.with_ansi(false).with_env_filter(filter).init();
     Ok(())
-}
-
-/// An agent without tools.
-struct Nothing(watch::Sender<Tools>);
-
-impl Nothing {
-    fn new() -> Self {
-        Self(watch::Sender::new(Arc::from([])))
-    }
-}
-
-#[async_trait]
-impl ToolHost for Nothing {
-    fn tools(&self) -> watch::Receiver<Tools> {
-        self.0.subscribe()
-    }
-
-    async fn call(&self, tool: &ToolDescriptor, _: Bytes, _: CallContext) -> Result<Payload, Fault> {
-        Err(Fault::new(FaultKind::UnknownTool, format!("a seed has no tool {:?}", tool.name)))
-    }
 }

@@ -101,7 +101,7 @@ impl Trace {
                 return Err(not_found(&answer));
             }
             tries += 1;
-            output::note(format_args!("Trace not yet available, retrying ({tries}/{})...", self.retries));
+            output::remark(format_args!("Trace not yet available, retrying ({tries}/{})...", self.retries));
             tokio::time::sleep(self.retry_delay).await;
         };
         if self.json {

@@ -174,7 +174,7 @@ pub(super) fn status_of(agent: &AgentEntry<'_>) -> Status {
     agent.health.map_or(Status::Healthy, |health| health.status)
 }
 
-/// Whether it is one, and no seed.
+/// Whether it is one, and neither a seed nor a client.
 pub(super) fn is_agent(agent: &AgentEntry<'_>) -> bool {
     agent.offers.is_some_and(|offers| !offers.labels.contains_key(ROLE_LABEL))
 }

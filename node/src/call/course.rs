@@ -408,7 +408,10 @@ impl<'a> Course<'a> {
             }
             Field::Agents(_) => "no such agent is there".to_owned(),
         };
-        if let JoinState::Seeking(obstacle) = self.inner.gossip.join_state() {
+        let is_alone = self.inner.gossip.view().live().nth(1).is_none();
+        if let JoinState::Seeking(obstacle) = self.inner.gossip.join_state()
+            && is_alone
+        {
             why = format!("{why}; and this node is not part of the mesh yet: {obstacle}");
         }
         CallError::Unresolved { wanted: self.wanted(), why }

@@ -66,13 +66,13 @@ impl Publisher {
     }
 
     fn wanted(&self) -> Result<Records, NotOffered> {
-        // A seed offers nothing, but is listed: meshctl looks for it.
+        // Whoever offers nothing says what it is all the same.
         if self.withdraw.is_cancelled() {
             return Ok(Records::new());
         }
         let tools = match self.config.role {
-            Role::Seed => Tools::from([]),
-            _ => self.host.tools().borrow().iter().chain(&*self.routes).cloned().collect(),
+            Role::Seed | Role::Client => Tools::from([]),
+            Role::Agent => self.host.tools().borrow().iter().chain(&*self.routes).cloned().collect(),
         };
         let health = self.verdict.borrow().record();
         offers::records(&self.config, &self.agent.borrow(), self.http_url.as_deref(), &tools, &health)

@@ -8,7 +8,7 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::client::http_client;
+use crate::client::{http_client, reason};
 
 /// The most bytes of an answer: a result of 64 MiB, and what is around it.
 const MAX_BYTES: usize = 80 << 20;
@@ -63,10 +63,14 @@ pub(super) async fn call(
         r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":{name},"arguments":{arguments}}}}}"#
     );
     let request = http_client(&url, false)?.post(&url).headers(sent).timeout(timeout).body(body);
-    let response = request.send().await.map_err(|error| anyhow!("cannot call {url}: {error:#}"))?;
+    let failed = |error: reqwest::Error| match error.is_timeout() {
+        true => anyhow!("MCP call failed: no result after {timeout:?}"),
+        false => anyhow!("MCP call failed: {url}: {}", reason(&error)),
+    };
+    let response = request.send().await.map_err(failed)?;
     let status = response.status();
     let is_stream = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event"));
-    let text = read(response, is_stream).await?;
+    let text = read(response, is_stream, failed).await?;
     if !status.is_success() {
         bail!("agent returned status {status}: {}", text.chars().take(400).collect::<String>());
     }
@@ -74,9 +78,13 @@ pub(super) async fn call(
 }
 
 /// The body; of a stream of events no more than up to the one that holds the answer.
-async fn read(mut response: reqwest::Response, is_stream: bool) -> anyhow::Result<String> {
+async fn read(
+    mut response: reqwest::Response,
+    is_stream: bool,
+    failed: impl Fn(reqwest::Error) -> anyhow::Error,
+) -> anyhow::Result<String> {
     let mut held = Vec::new();
-    while let Some(bytes) = response.chunk().await.context("MCP call failed: the agent broke off")? {
+    while let Some(bytes) = response.chunk().await.map_err(&failed)? {
         held.extend_from_slice(&bytes);
         if held.len() > MAX_BYTES {
             bail!("MCP call failed: the answer is larger than {MAX_BYTES} bytes");

@@ -37,7 +37,7 @@ struct Registry<'a> {
 struct Process {
     pid: u32,
     name: String,
-    r#type: &'static str,
+    r#type: String,
     status: &'static str,
     start_time: Timestamp,
     agent_id: String,
@@ -72,7 +72,7 @@ fn processes() -> anyhow::Result<Option<Vec<Process>>> {
         pid: node.pid,
         command: local::program(&node).map(|path| path.display().to_string()),
         name: node.name,
-        r#type: if node.role == "seed" { "registry" } else { "agent" },
+        r#type: if node.role == "seed" { "registry".to_owned() } else { node.role },
         status: "running",
         start_time: Timestamp(node.started * 1000),
         agent_id: node.agent_id,

@@ -33,6 +33,11 @@ pub(super) async fn show(client: &mut Client, limit: usize, json: bool) -> anyho
     Ok(())
 }
 
+/// Prints that there are none, as JSON.
+pub(super) fn print_none() -> anyhow::Result<()> {
+    output::json(&SchemasAnswer { schemas: Vec::new(), count: 0 })
+}
+
 /// `sha256:`, five digits, and the last five.
 fn short(hash: &str) -> String {
     let Some((begin, end)) = hash.split_at_checked(12).zip(hash.len().checked_sub(5)) else { return hash.to_owned() };

@@ -6,7 +6,7 @@ use mesh_node::admin::wire::TraceAnswer;
 use mesh_node::trace::{Outcome, Span, SpanKind};
 
 use super::name_of;
-use crate::output::{Colour, note, paint, say};
+use crate::output::{Colour, paint, say};
 
 /// How wide the lines around the tree are.
 const RULE: usize = 60;
@@ -90,7 +90,7 @@ fn branch(children: &Children<'_>, parent: Option<u64>, prefix: &str) {
         let duration = time(span.duration);
         say(format_args!("{prefix}{corner} {name} ({}) [{duration}] {}", name_of(&span.agent), mark(ok)));
         if !ok && !span.note.is_empty() {
-            note(format_args!("{prefix}{below}{}", span.note));
+            say(format_args!("{prefix}{below}{}", paint(Colour::Red, &span.note)));
         }
         branch(children, Some(span.span), &format!("{prefix}{below}"));
     }

@@ -1,40 +1,44 @@
-//! A home of its own for a test, and meshctl in it.
+//! A lab with a folder of scripts, for what meshctl starts that is no agent of ours.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mesh_node::runtime_file::{self, RuntimeFile, process_started};
+use mesh_node::runtime_file::process_started;
+use mesh_tests::lab::{Lab, PATIENCE, binaries};
 use tempfile::TempDir;
-
-/// How long anything may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long between two looks at something that tells nobody when it changes.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// A home, a folder of scripts, and an environment. Dropped, it ends what runs in it.
+/// A lab and a folder of scripts. Dropped, it ends what runs in it.
 pub(crate) struct Stage {
-    home: TempDir,
+    lab: Lab,
     scripts: TempDir,
-    environment: Vec<(String, String)>,
+}
+
+impl Deref for Stage {
+    type Target = Lab;
+
+    fn deref(&self) -> &Lab {
+        &self.lab
+    }
+}
+
+impl DerefMut for Stage {
+    fn deref_mut(&mut self) -> &mut Lab {
+        &mut self.lab
+    }
 }
 
 impl Stage {
     pub(crate) fn new() -> Self {
-        Self { home: tempfile::tempdir().unwrap(), scripts: tempfile::tempdir().unwrap(), environment: Vec::new() }
-    }
-
-    pub(crate) fn set(&mut self, name: &str, value: &str) {
-        self.environment.push((name.into(), value.into()));
-    }
-
-    pub(crate) fn home(&self) -> &Path {
-        self.home.path()
+        Self { lab: Lab::new(), scripts: tempfile::tempdir().unwrap() }
     }
 
     /// An executable shell script of that name.
@@ -56,45 +60,16 @@ impl Stage {
         folder
     }
 
-    /// A program in this stage's environment.
-    pub(crate) fn program(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
-        let theirs = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-        for name in theirs.filter(|name| name.starts_with("MESH_") || name.starts_with("MCP_MESH_")) {
-            command.env_remove(name);
-        }
-        command
-            .env("MCP_MESH_HOME", self.home())
-            .env("MESH_LISTEN", "127.0.0.1:0")
-            .env("MESH_HTTP_LISTEN", "127.0.0.1:0")
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null());
-        command
-    }
-
-    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.program(env!("CARGO_BIN_EXE_meshctl"));
+    /// meshctl with these words, whose output is read.
+    pub(crate) fn piped(&self, arguments: &[&str]) -> Command {
+        let mut command = self.program("meshctl");
         command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
-    /// Runs meshctl, and reads both its streams to their ends.
-    pub(crate) fn meshctl(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
-    /// As [`Stage::meshctl`], for what has to succeed without a word on standard error.
-    pub(crate) fn succeeds(&self, arguments: &[&str]) -> String {
-        let output = self.meshctl(arguments);
-        let (said, complained) = (text(output.stdout), text(output.stderr));
-        assert!(output.status.success(), "{arguments:?}: {}\n{said}\n{complained}", output.status);
-        assert_eq!(complained, "", "{arguments:?}");
-        said
-    }
-
     /// Starts meshctl and reads along.
     pub(crate) fn follow(&self, arguments: &[&str]) -> Follow {
-        let mut child = self.command(arguments).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = self.piped(arguments).stderr(Stdio::null()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap());
         Follow { child, lines }
     }
@@ -105,11 +80,18 @@ impl Stage {
 
     /// All that runs in the process group of `name`.
     pub(crate) fn group(&self, name: &str) -> Vec<u32> {
-        let listed = self.program("ps").args(["-o", "pid=,pgid=", "-A"]).output().unwrap();
+        let listed = self.command("ps").args(["-o", "pid=,pgid=", "-A"]).output().unwrap();
         let leader = self.pid(name).to_string();
-        let listed = text(listed.stdout);
+        let listed = String::from_utf8(listed.stdout).unwrap();
         let rows = listed.lines().filter_map(|line| line.trim().split_once(' '));
         rows.filter(|(_, group)| group.trim() == leader).map(|(pid, _)| pid.parse().unwrap()).collect()
+    }
+
+    /// The command lines of scripts that run, whoever knows of them.
+    pub(crate) fn running(&self) -> Vec<String> {
+        let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+        let lines = processes.filter_map(|process| fs::read_to_string(process.path().join("cmdline")).ok());
+        lines.filter(|line| line.contains(self.scripts.path().to_str().unwrap())).collect()
     }
 
     pub(crate) fn log(&self, name: &str) -> String {
@@ -122,10 +104,6 @@ impl Stage {
 
     pub(crate) fn signal(&self, pid: u32, signal: &str) {
         assert!(Command::new("kill").args(["-s", signal, &pid.to_string()]).status().unwrap().success());
-    }
-
-    pub(crate) fn nodes(&self) -> Vec<RuntimeFile> {
-        runtime_file::running(self.home())
     }
 }
 
@@ -171,6 +149,11 @@ impl Drop for Follow {
     }
 }
 
+/// Where meshctl is.
+pub(crate) fn meshctl() -> String {
+    binaries().join("meshctl").to_str().unwrap().to_owned()
+}
+
 /// Whether a process runs; a zombie does not.
 pub(crate) fn alive(pid: u32) -> bool {
     process_started(pid).is_some()
@@ -188,8 +171,4 @@ pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 /// A program that says a line and stays.
 pub(crate) fn source(line: &str) -> String {
     format!("fn main() {{ println!(\"{line}\"); loop {{ std::thread::park(); }} }}\n")
-}
-
-fn text(bytes: Vec<u8>) -> String {
-    String::from_utf8(bytes).unwrap()
 }

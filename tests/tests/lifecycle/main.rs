@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod agents;
 mod stage;
 
 use std::fs;
@@ -21,38 +22,50 @@ fn a_detached_start_lets_go_of_all_streams_and_stop_returns_when_everything_is_g
     let stage = Stage::new();
     let polite = stage.script("polite", POLITE);
     // Reading to the end of both pipes is what would hang.
-    let said = stage.succeeds(&["start", "-d", &polite]);
+    let said = stage.succeed(&["start", "-d", &polite]);
     assert!(said.contains("Started 'polite' in detach"), "{said}");
     let (agent, seed) = (stage.pid("polite"), stage.pid("seed"));
     assert!(alive(agent) && alive(seed));
-    let said = stage.succeeds(&["stop"]);
+    let said = stage.succeed(&["stop"]);
     assert!(!alive(agent) && !alive(seed), "{said}");
     assert!(said.find("polite").unwrap() < said.find("Seed stopped").unwrap(), "{said}");
     assert_eq!(stage.log("polite"), "hello \nbye\n");
-    assert!(stage.succeeds(&["stop"]).contains("No agents running"));
+    assert!(stage.succeed(&["stop"]).contains("No agents running"));
 }
 
 #[test]
 fn one_that_ignores_sigterm_is_killed_with_its_children() {
     let stage = Stage::new();
     let deaf = stage.script("deaf", &format!("sleep 1000 &\n{DEAF}"));
-    stage.succeeds(&["start", "-d", &deaf]);
+    stage.succeed(&["start", "-d", &deaf]);
     eventually("it listens", || stage.log("deaf").contains("deaf"));
     let group = stage.group("deaf");
     assert!(group.len() >= 2, "{group:?}");
     let begun = Instant::now();
-    stage.succeeds(&["stop", "deaf", "--timeout", "0.3"]);
+    stage.succeed(&["stop", "deaf", "--timeout", "0.3"]);
     assert!(begun.elapsed() < Duration::from_secs(10));
     assert!(group.iter().all(|pid| !alive(*pid)), "{group:?}");
 }
 
 #[test]
+fn one_that_hangs_is_gone_within_fifteen_seconds_when_nothing_else_is_said() {
+    let stage = Stage::new();
+    stage.succeed(&["start", "-d", &stage.script("deaf", DEAF)]);
+    eventually("it listens", || stage.log("deaf").contains("deaf"));
+    let pid = stage.pid("deaf");
+    let begun = Instant::now();
+    stage.succeed(&["stop"]);
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    assert!(!alive(pid));
+}
+
+#[test]
 fn one_that_was_stopped_by_a_signal_is_ended_too() {
     let stage = Stage::new();
-    stage.succeeds(&["start", "-d", &stage.script("polite", POLITE)]);
+    stage.succeed(&["start", "-d", &stage.script("polite", POLITE)]);
     let pid = stage.pid("polite");
     stage.signal(pid, "STOP");
-    stage.succeeds(&["stop", "polite"]);
+    stage.succeed(&["stop", "polite"]);
     assert!(!alive(pid));
     assert!(stage.log("polite").ends_with("bye\n"));
 }
@@ -68,15 +81,71 @@ fn what_dies_at_once_is_an_error_with_its_last_words() {
 }
 
 #[test]
+fn a_terminal_shows_how_far_a_start_is() {
+    let stage = Stage::new();
+    let line = format!("stty cols 120; '{}' start -d '{}'", stage::meshctl(), stage.script("polite", POLITE));
+    let output = stage.command("script").args(["-qec", &line, "/dev/null"]).env("TERM", "xterm").output().unwrap();
+    let seen = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && seen.contains("waiting until all can be called"), "{seen:?}");
+    stage.succeed(&["stop"]);
+}
+
+#[test]
+fn what_dies_at_once_in_the_foreground_takes_the_seed_along() {
+    let stage = Stage::new();
+    let output = stage.meshctl(&["start", &stage.script("dies", "echo 'no hat'; exit 3")]);
+    assert_eq!(output.status.code(), Some(1));
+    let (said, complaint) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(said.contains("[dies] no hat\n") && said.contains("'dies' has ended: exit status: 3"), "{said}");
+    assert!(complaint.starts_with("Error: agent 'dies' ended at once") && complaint.contains("no hat"), "{complaint}");
+    assert!(stage.nodes().is_empty());
+}
+
+#[test]
+fn what_shall_be_waited_for_and_cannot_be_called_is_an_error_and_runs_on() {
+    let stage = Stage::new();
+    let output = stage.meshctl(&["start", "-d", "--wait=0.3", &stage.script("polite", POLITE)]);
+    assert_eq!(output.status.code(), Some(1));
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert!(complaint.contains("agent 'polite' runs, but could not be called in time"), "{complaint}");
+    assert!(alive(stage.pid("polite")));
+    stage.succeed(&["stop"]);
+}
+
+#[test]
+fn starts_and_stops_at_once_leave_the_book_in_order() {
+    let stage = Stage::new();
+    let scripts = ["a", "b", "c"].map(|name| stage.script(name, POLITE));
+    let start = |place: usize| stage.piped(&["start", "-d", &scripts[place]]).spawn().unwrap();
+    for _ in 0..3 {
+        let all = [start(0), stage.piped(&["stop"]).spawn().unwrap(), start(1), start(2)];
+        for one in all {
+            // A stop may end what a start of the same moment waits for, which is then told; nothing hangs.
+            one.wait_with_output().unwrap();
+        }
+        for entry in fs::read_dir(stage.home().join("pids")).unwrap().map(|entry| entry.unwrap().path()) {
+            let text = fs::read_to_string(&entry).unwrap();
+            if entry.extension().is_some_and(|kind| kind == "json") {
+                serde_json::from_str::<serde_json::Value>(&text).unwrap();
+            }
+        }
+    }
+    stage.succeed(&["stop"]);
+    assert_eq!(stage.running(), Vec::<String>::new());
+    assert!(stage.nodes().is_empty());
+    assert_eq!(fs::read_dir(stage.home().join("pids")).unwrap().count(), 0);
+}
+
+#[test]
 fn a_dead_process_and_a_recycled_pid_block_nothing_and_strangers_are_left_alone() {
     let stage = Stage::new();
     let polite = stage.script("polite", POLITE);
-    stage.succeeds(&["start", "-d", &polite]);
+    stage.succeed(&["start", "-d", &polite]);
     stage.signal(stage.pid("polite"), "KILL");
-    stage.succeeds(&["start", "-d", &polite]);
-    stage.succeeds(&["stop", "--keep-seed"]);
+    stage.succeed(&["start", "-d", &polite]);
+    stage.succeed(&["stop", "--keep-seed"]);
     // The same pid, and a process that began at another time: it is somebody else by now.
-    let mut stranger = stage.program("sleep").arg("1000").spawn().unwrap();
+    let mut stranger = stage.command("sleep").arg("1000").spawn().unwrap();
     let record = format!(
         r#"{{"name":"polite","kind":"agent","pid":{},"pid_started":1,"mark":"m","command":[],"started":1}}"#,
         stranger.id()
@@ -85,8 +154,8 @@ fn a_dead_process_and_a_recycled_pid_block_nothing_and_strangers_are_left_alone(
     fs::write(stage.home().join("pids/polite.pid"), stranger.id().to_string()).unwrap();
     let unknown = stage.meshctl(&["stop", "polite"]);
     assert_eq!(unknown.status.code(), Some(1));
-    stage.succeeds(&["start", "-d", &polite]);
-    stage.succeeds(&["stop"]);
+    stage.succeed(&["start", "-d", &polite]);
+    stage.succeed(&["stop"]);
     assert!(alive(stranger.id()));
     stranger.kill().unwrap();
     stranger.wait().unwrap();
@@ -97,44 +166,53 @@ fn two_starts_at_once_share_one_seed_and_a_name_runs_once() {
     let stage = Stage::new();
     let (a, b) = (stage.script("a", POLITE), stage.script("b", POLITE));
     let starts: Vec<_> =
-        [&a, &b, &a].iter().map(|script| stage.command(&["start", "-d", script]).spawn().unwrap()).collect();
+        [&a, &b, &a].iter().map(|script| stage.piped(&["start", "-d", script]).spawn().unwrap()).collect();
     let ended: Vec<_> = starts.into_iter().map(|start| start.wait_with_output().unwrap()).collect();
     let failed: Vec<_> = ended.iter().filter(|output| !output.status.success()).collect();
     assert_eq!(failed.len(), 1);
     assert!(String::from_utf8_lossy(&failed[0].stderr).contains("already running"));
     assert!(failed[0].stdout.is_empty());
     assert_eq!(stage.nodes().len(), 1);
-    let said = stage.succeeds(&["stop", "a"]);
+    let said = stage.succeed(&["stop", "a"]);
     assert!(said.contains("Keeping the seed for b"), "{said}");
-    assert!(stage.succeeds(&["stop", "b"]).contains("Seed stopped"));
+    assert!(stage.succeed(&["stop", "b"]).contains("Seed stopped"));
 }
 
 #[test]
 fn names_are_exact_and_a_typo_is_answered() {
     let stage = Stage::new();
-    stage.succeeds(&["start", "-d", &stage.script("x", POLITE), &stage.script("x-alt", POLITE)]);
+    stage.succeed(&["start", "-d", &stage.script("x", POLITE), &stage.script("x-alt", POLITE)]);
+    // Where nothing is ended a beginning will do.
+    eventually("it says hello", || stage.log("x-alt") == "hello \n" && stage.log("x") == "hello \n");
+    assert_eq!(stage.succeed(&["logs", "X-"]), "hello \n");
+    assert_eq!(stage.succeed(&["logs", "x"]), "hello \n");
+    let output = stage.meshctl(&["logs", "X"]);
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "Error: multiple logs match 'X':\n  - x\n  - x-alt\n");
     let output = stage.meshctl(&["stop", "x-al"]);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "Error: agent 'x-al' is not running. Did you mean: x-alt?\n");
-    stage.succeeds(&["stop", "x"]);
+    stage.succeed(&["stop", "x"]);
     assert!(alive(stage.pid("x-alt")));
-    stage.succeeds(&["stop"]);
+    stage.succeed(&["stop"]);
 }
 
 #[test]
 fn replicas_are_numbered_and_env_beats_everything_and_is_never_split() {
     let stage = Stage::new();
     let says =
-        stage.script("says", "echo \"$GREETING $MCP_MESH_LOG_LEVEL $MCP_MESH_DEBUG $MCP_MESH_AGENT_NAME\"; sleep 1000");
+        stage.script("says", "echo \"$GREETING $MCP_MESH_LOG_LEVEL $MCP_MESH_DEBUG $MCP_MESH_AGENT_NAME\"; \
+            echo \"$MCP_MESH_AGENT_VERSION $MCP_MESH_CAPABILITIES $MCP_MESH_DISTRIBUTED_TRACING_ENABLED\"; pwd; sleep 1000");
     let file = stage.home().join("variables");
     fs::write(&file, "GREETING=file\nMCP_MESH_LOG_LEVEL=trace\n").unwrap();
     let start = ["start", "-d", "--replicas", "2", &says, "--debug", "--agent-name", "joe", "--env-file"];
     let rest = [file.to_str().unwrap(), "--env", "GREETING=a,b=c", "--env", "MCP_MESH_LOG_LEVEL=error"];
-    stage.succeeds(&[&start[..], &rest[..]].concat());
+    let more =
+        ["--agent-version", "7.1.0", "--capabilities", "a", "--capabilities", "b", "--dte", "--working-dir", "/"];
+    stage.succeed(&[&start[..], &rest[..], &more[..]].concat());
     for name in ["says", "says-2"] {
-        eventually("it has said it", || stage.log(name) == "a,b=c error true joe\n");
+        eventually("it has said it", || stage.log(name) == "a,b=c error true joe\n7.1.0 a,b true\n/\n");
     }
-    stage.succeeds(&["stop", "--quiet"]);
+    stage.succeed(&["stop", "--quiet"]);
 }
 
 #[test]
@@ -142,21 +220,22 @@ fn logs_are_rotated_and_found_by_age() {
     let stage = Stage::new();
     let polite = stage.script("polite", POLITE);
     for round in 0..7 {
-        stage.succeeds(&["start", "-d", "--env", &format!("GREETING={round}"), &polite]);
+        stage.succeed(&["start", "-d", "--env", &format!("GREETING={round}"), &polite]);
         eventually("it has said hello", || stage.log("polite").contains("hello"));
-        stage.succeeds(&["stop", "polite", "--keep-registry"]);
+        stage.succeed(&["stop", "polite", "--keep-registry"]);
     }
-    stage.succeeds(&["stop"]);
-    assert_eq!(stage.succeeds(&["logs", "polite"]), "hello 6\nbye\n");
-    assert_eq!(stage.succeeds(&["logs", "polite", "-n", "1"]), "bye\n");
-    assert_eq!(stage.succeeds(&["logs", "polite", "--since", "1h"]), "hello 6\nbye\n");
-    assert_eq!(stage.succeeds(&["logs", "polite", "--until", "1h"]), "");
-    assert_eq!(stage.succeeds(&["logs", "polite", "-p", "4"]), "hello 2\nbye\n");
+    stage.succeed(&["stop"]);
+    assert_eq!(stage.succeed(&["logs", "polite"]), "hello 6\nbye\n");
+    assert_eq!(stage.succeed(&["logs", "polite", "-n", "1"]), "bye\n");
+    assert_eq!(stage.succeed(&["logs", "polite", "--since", "1h"]), "hello 6\nbye\n");
+    assert_eq!(stage.succeed(&["logs", "polite", "--until", "1h"]), "");
+    assert_eq!(stage.succeed(&["logs", "polite", "-p", "4"]), "hello 2\nbye\n");
     assert!(!stage.home().join("logs/polite.5.log").exists());
-    assert!(stage.succeeds(&["logs", "--list"]).contains("polite (current: 12 B), 4 previous"));
-    assert_eq!(stage.meshctl(&["logs", "polit"]).status.code(), Some(1));
-    assert!(stage.succeeds(&["stop", "--clean"]).contains("Cleanup complete"));
-    assert!(stage.succeeds(&["stop", "--clean"]).contains("Nothing to clean"));
+    assert!(stage.succeed(&["logs", "--list"]).contains("polite (current: 12 B), 4 previous"));
+    assert_eq!(stage.succeed(&["logs", "POLI", "-n", "1"]), "bye\n");
+    assert_eq!(stage.meshctl(&["logs", "impolite"]).status.code(), Some(1));
+    assert!(stage.succeed(&["stop", "--clean"]).contains("Cleanup complete"));
+    assert!(stage.succeed(&["stop", "--clean"]).contains("Nothing to clean"));
     assert!(stage.home().join("state/mesh.key").exists());
 }
 
@@ -164,22 +243,22 @@ fn logs_are_rotated_and_found_by_age() {
 fn logs_go_on_across_a_restart() {
     let stage = Stage::new();
     let polite = stage.script("polite", POLITE);
-    stage.succeeds(&["start", "-d", "--env", "GREETING=one", &polite]);
+    stage.succeed(&["start", "-d", "--env", "GREETING=one", &polite]);
     eventually("it has said hello", || stage.log("polite").contains("hello"));
     let mut follow = stage.follow(&["logs", "-f", "polite"]);
     follow.shows("hello one");
-    stage.succeeds(&["stop", "polite", "--keep-registry"]);
-    stage.succeeds(&["start", "-d", "--env", "GREETING=two", &polite]);
+    stage.succeed(&["stop", "polite", "--keep-registry"]);
+    stage.succeed(&["start", "-d", "--env", "GREETING=two", &polite]);
     follow.shows("bye");
     follow.shows("hello two");
-    stage.succeeds(&["stop"]);
+    stage.succeed(&["stop"]);
 }
 
 #[test]
 fn in_the_foreground_an_interrupt_stops_what_was_started_and_nothing_else() {
     let stage = Stage::new();
     let (a, b) = (stage.script("a", POLITE), stage.script("b", POLITE));
-    stage.succeeds(&["start", "-d", &b]);
+    stage.succeed(&["start", "-d", &b]);
     let mut start = stage.follow(&["start", &a]);
     start.shows("[a] hello");
     start.shows("Press Ctrl+C");
@@ -188,7 +267,7 @@ fn in_the_foreground_an_interrupt_stops_what_was_started_and_nothing_else() {
     start.shows("[a] bye");
     assert!(start.ends().success());
     assert!(!alive(pid) && alive(stage.pid("b")) && alive(stage.pid("seed")));
-    stage.succeeds(&["stop"]);
+    stage.succeed(&["stop"]);
 }
 
 #[test]
@@ -196,7 +275,7 @@ fn a_program_that_is_replaced_on_disk_is_replaced_in_the_mesh() {
     let mut stage = Stage::new();
     stage.set("MCP_MESH_RELOAD_DEBOUNCE", "0.05");
     let script = stage.script("agent", &POLITE.replace("hello", "old"));
-    stage.succeeds(&["start", "-d", "-w", &script]);
+    stage.succeed(&["start", "-d", "-w", &script]);
     let (old, watcher) = (stage.pid("agent"), stage.pid("agent.watcher"));
     eventually("the old one runs", || stage.log("agent").contains("old"));
     eventually("the files are watched", || stage.log("agent.watcher").contains("watching"));
@@ -206,7 +285,7 @@ fn a_program_that_is_replaced_on_disk_is_replaced_in_the_mesh() {
     eventually("the new one runs", || stage.log("agent").contains("new"));
     assert!(!alive(old) && stage.older_log("agent", 1).ends_with("bye\n"));
     let new = stage.pid("agent");
-    stage.succeeds(&["stop"]);
+    stage.succeed(&["stop"]);
     assert!(!alive(watcher) && !alive(new));
 }
 
@@ -218,11 +297,11 @@ fn a_crate_is_built_and_one_with_several_programs_asks_which() {
     let output = stage.meshctl(&["start", "-d", folder]);
     let complaint = String::from_utf8(output.stderr).unwrap();
     assert!(complaint.contains(&format!("{folder}:castor, {folder}:pollux")), "{complaint}");
-    stage.succeeds(&["start", "-d", "--no-wait", &format!("{folder}:pollux")]);
+    stage.succeed(&["start", "-d", "--no-wait", &format!("{folder}:pollux")]);
     eventually("it has been built and run", || stage.log("pollux") == "I am Pollux\n");
     let output = stage.meshctl(&["start", "-d", &format!("{folder}:leda")]);
     assert!(String::from_utf8(output.stderr).unwrap().contains("has no program \"leda\"; it has castor, pollux"));
-    stage.succeeds(&["stop"]);
+    stage.succeed(&["stop"]);
 }
 
 #[test]
@@ -250,16 +329,16 @@ fn what_does_not_build_never_replaces_what_runs() {
 #[test]
 fn a_second_home_joins_by_the_line_that_the_first_one_prints() {
     let first = Stage::new();
-    first.succeeds(&["init"]);
-    first.succeeds(&["start", "--registry-only", "-d"]);
-    let line = String::from_utf8(first.meshctl(&["invite"]).stdout).unwrap();
+    first.succeed(&["init"]);
+    first.succeed(&["start", "--registry-only", "-d"]);
+    let line = first.succeed(&["invite"]);
     let words: Vec<&str> = line.split_whitespace().collect();
     assert_eq!(words[..3], ["meshctl", "init", "--join"]);
     let second = Stage::new();
-    second.succeeds(&words[1..]);
+    second.succeed(&words[1..]);
     // A seed is a node that needs nothing else: here it plays the agent.
-    let node = env!("CARGO_BIN_EXE_meshctl");
-    second.succeeds(&["start", "-d", "--wait", "--name", "other", "--", node, "seed", "--listen", "127.0.0.1:0"]);
+    let node = stage::meshctl();
+    second.succeed(&["start", "-d", "--wait", "--name", "other", "--", &node, "seed", "--listen", "127.0.0.1:0"]);
     eventually("they have met", || second.log("other").contains("joined the mesh members=2"));
     assert!(!second.home().join("pids/seed.pid").exists(), "whoever was told a seed starts none");
     assert_eq!(
@@ -267,11 +346,11 @@ fn a_second_home_joins_by_the_line_that_the_first_one_prints() {
         fs::read(second.home().join("state/operator.pub")).unwrap()
     );
     let other = Stage::new();
-    other.succeeds(&["init"]);
+    other.succeed(&["init"]);
     let refused = other.meshctl(&words[1..]);
     assert!(String::from_utf8_lossy(&refused.stderr).contains("--force"));
-    second.succeeds(&["stop"]);
-    first.succeeds(&["stop"]);
+    second.succeed(&["stop"]);
+    first.succeed(&["stop"]);
 }
 
 #[test]
@@ -283,8 +362,8 @@ fn a_taken_port_is_an_error_where_it_was_asked_for_and_avoided_where_it_was_not(
     assert_eq!(output.status.code(), Some(1));
     let complaint = String::from_utf8(output.stderr).unwrap();
     assert!(complaint.contains("cannot listen") && complaint.contains(&port), "{complaint}");
-    stage.succeeds(&["start", "--registry-only", "-d"]);
-    stage.succeeds(&["stop"]);
+    stage.succeed(&["start", "--registry-only", "-d"]);
+    stage.succeed(&["stop"]);
 }
 
 #[test]
@@ -297,7 +376,7 @@ fn flags_that_mean_nothing_here_say_so_and_unknown_ones_are_usage_errors() {
         assert!(complaint.contains("has no meaning here") && complaint.contains(flags[1]), "{complaint}");
     }
     assert_eq!(stage.meshctl(&["start", "--bogus"]).status.code(), Some(2));
-    assert!(stage.succeeds(&["--version"]).contains("meshctl"));
+    assert!(stage.succeed(&["--version"]).contains("meshctl"));
     let output = stage.meshctl(&["start", "-d", "nowhere"]);
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "Error: path does not exist: nowhere\n");
     let output = stage.meshctl(&["start", "-d", stage.home().to_str().unwrap()]);
@@ -312,12 +391,12 @@ fn a_full_disk_is_an_error_that_names_the_file_and_leaves_nothing_running() {
     let commands = format!(
         "mount -t tmpfs -o size=4k,nr_inodes=64 none \"$MCP_MESH_HOME\" && head -c 4096 /dev/zero > \"$MCP_MESH_HOME\"/filler; \
          exec '{}' start -d --connect-only --seeds 192.0.2.1 '{polite}'",
-        env!("CARGO_BIN_EXE_meshctl")
+        stage::meshctl()
     );
     let full = stage.home().join("full");
     fs::create_dir(&full).unwrap();
     let output =
-        stage.program("unshare").args(["-Urm", "sh", "-c", &commands]).env("MCP_MESH_HOME", &full).output().unwrap();
+        stage.command("unshare").args(["-Urm", "sh", "-c", &commands]).env("MCP_MESH_HOME", &full).output().unwrap();
     let complaint = String::from_utf8(output.stderr).unwrap();
     if complaint.contains("unshare") {
         // The kernel gives this user no namespaces; the lab's tests of whole meshes run where it does.
