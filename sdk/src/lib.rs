@@ -44,6 +44,7 @@ mod error;
 pub mod glue;
 mod host;
 mod inject;
+pub mod llm;
 mod need;
 pub mod prelude;
 mod process;

@@ -1,0 +1,3 @@
+//! Models as dependencies.
+
+pub mod wire;

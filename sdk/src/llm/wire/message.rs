@@ -1,0 +1,267 @@
+//! Messages of a conversation.
+
+use std::fmt;
+
+use mesh_node::tool::JsonObject;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Value, json};
+
+use super::FunctionKind;
+
+/// One message.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Message {
+    /// Who says it.
+    pub role: Role,
+    /// What is said.
+    #[serde(default, deserialize_with = "super::nullable")]
+    pub content: MessageContent,
+    /// What the assistant wants to be called.
+    #[serde(default, deserialize_with = "super::nullable", skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<ToolCall>,
+    /// Which call this is the result of; for [`Role::Tool`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_call_id: Option<String>,
+    /// What only one vendor says: signatures, thinking.
+    #[serde(flatten)]
+    pub extra: JsonObject,
+}
+
+/// Who says something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Whoever made the agent.
+    #[serde(alias = "developer")]
+    System,
+    /// Whoever asks.
+    #[default]
+    User,
+    /// The model.
+    Assistant,
+    /// The result of a tool.
+    Tool,
+}
+
+/// What a message says: a text, or several parts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum MessageContent {
+    /// A text.
+    Text(String),
+    /// Several parts.
+    Parts(Vec<Part>),
+}
+
+/// A part of a message, in the shape that OpenAI gave it and others read as well.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Part {
+    /// `{"type":"text","text":…}`.
+    Text(String),
+    /// `{"type":"image_url","image_url":{"url":…}}`: a URL, or `data:image/png;base64,…`.
+    Image {
+        /// Where it is, or itself.
+        url: String,
+    },
+    /// `{"type":"file","file":{"filename":…,"file_data":…}}`: a PDF, say.
+    File {
+        /// Its name.
+        name: Option<String>,
+        /// Where it is, or itself as `data:application/pdf;base64,…`.
+        data: String,
+    },
+    /// Anything else, as it came.
+    Other(JsonObject),
+}
+
+/// A call that a model wants.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ToolCall {
+    /// A name for it, which its result repeats.
+    #[serde(default, deserialize_with = "super::nullable")]
+    pub id: String,
+    /// Always `function`.
+    #[serde(rename = "type", default)]
+    pub kind: FunctionKind,
+    /// What to call.
+    pub function: Called,
+    /// What only one vendor says.
+    #[serde(flatten)]
+    pub extra: JsonObject,
+}
+
+/// The function that a model wants to be called.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Called {
+    /// Its name.
+    pub name: String,
+    /// The text of a JSON object, if the model made no mistake.
+    #[serde(default, deserialize_with = "text_of_json")]
+    pub arguments: String,
+}
+
+impl Message {
+    /// What `role` says.
+    pub fn new(role: Role, content: impl Into<MessageContent>) -> Self {
+        Self { role, content: content.into(), ..Self::default() }
+    }
+
+    /// The system's instructions.
+    pub fn system(content: impl Into<MessageContent>) -> Self {
+        Self::new(Role::System, content)
+    }
+
+    /// What the user says.
+    pub fn user(content: impl Into<MessageContent>) -> Self {
+        Self::new(Role::User, content)
+    }
+
+    /// What the model said.
+    pub fn assistant(content: impl Into<MessageContent>) -> Self {
+        Self::new(Role::Assistant, content)
+    }
+
+    /// The result of the call `id`.
+    pub fn tool(id: impl Into<String>, content: impl Into<MessageContent>) -> Self {
+        Self { tool_call_id: Some(id.into()), ..Self::new(Role::Tool, content) }
+    }
+
+    /// All of its text, parts joined by line breaks.
+    pub fn text(&self) -> String {
+        self.content.text()
+    }
+
+    /// The same without what only one vendor says, so that another can read it.
+    #[must_use]
+    pub fn neutral(mut self) -> Self {
+        self.extra.clear();
+        self.tool_calls.iter_mut().for_each(|call| call.extra.clear());
+        if let MessageContent::Parts(parts) = &mut self.content {
+            parts.retain(|part| !part.is_thought());
+        }
+        self
+    }
+}
+
+impl MessageContent {
+    /// Whether nothing is said.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Text(text) => text.is_empty(),
+            Self::Parts(parts) => parts.is_empty(),
+        }
+    }
+
+    /// All of its text, parts joined by line breaks.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::Parts(parts) => {
+                let texts: Vec<&str> = parts.iter().filter_map(Part::as_text).collect();
+                texts.join("\n")
+            }
+        }
+    }
+}
+
+impl Part {
+    /// Its text, if it is one.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Whether it is what a vendor's model thought, signed for that vendor alone.
+    fn is_thought(&self) -> bool {
+        let Self::Other(other) = self else { return false };
+        other.get("type").and_then(Value::as_str).is_some_and(|kind| kind.contains("thinking") || kind == "reasoning")
+    }
+
+    fn read(mut object: JsonObject) -> Result<Self, String> {
+        let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+        let part = match object.get("type").and_then(Value::as_str) {
+            None => return Err("a part of a message has a `type`".into()),
+            Some("text") => text(object.get("text")).map(Self::Text),
+            Some("image_url") => {
+                let image = object.get("image_url");
+                let url = text(image.and_then(|image| image.get("url"))).or_else(|| text(image));
+                url.map(|url| Self::Image { url })
+            }
+            Some("file") => object.get("file").and_then(|file| {
+                let data = text(file.get("file_data")).or_else(|| text(file.get("url")))?;
+                Some(Self::File { name: text(file.get("filename")), data })
+            }),
+            Some(_) => None,
+        };
+        Ok(part.unwrap_or_else(|| Self::Other(std::mem::take(&mut object))))
+    }
+}
+
+impl Serialize for Part {
+    fn serialize<S: serde::Serializer>(&self, writer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Text(text) => json!({ "type": "text", "text": text }).serialize(writer),
+            Self::Image { url } => json!({ "type": "image_url", "image_url": { "url": url } }).serialize(writer),
+            Self::File { name: Some(name), data } => {
+                json!({ "type": "file", "file": { "filename": name, "file_data": data } }).serialize(writer)
+            }
+            Self::File { name: None, data } => {
+                json!({ "type": "file", "file": { "file_data": data } }).serialize(writer)
+            }
+            Self::Other(object) => object.serialize(writer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Part {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        Self::read(JsonObject::deserialize(reader)?).map_err(D::Error::custom)
+    }
+}
+
+impl Default for MessageContent {
+    fn default() -> Self {
+        Self::Text(String::new())
+    }
+}
+
+impl From<&str> for MessageContent {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for MessageContent {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<Vec<Part>> for MessageContent {
+    fn from(parts: Vec<Part>) -> Self {
+        Self::Parts(parts)
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::System => "system",
+            Self::User => "user",
+            Self::Assistant => "assistant",
+            Self::Tool => "tool",
+        })
+    }
+}
+
+/// Arguments are a text, but some servers give the object itself.
+fn text_of_json<'de, D: Deserializer<'de>>(reader: D) -> Result<String, D::Error> {
+    Ok(match Value::deserialize(reader)? {
+        Value::String(text) => text,
+        Value::Null => String::new(),
+        other => other.to_string(),
+    })
+}
