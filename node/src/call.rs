@@ -32,7 +32,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 pub use self::error::CallError;
-pub use self::request::{Reply, Request, Target};
+pub use self::request::{Reply, Request, Tailor, Target};
 
 use self::course::Course;
 use self::http::Http;

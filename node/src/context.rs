@@ -1,6 +1,7 @@
 //! What travels with a call, and what a tool may know about the call it serves.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use mesh_gossip::MemberId;
@@ -94,9 +95,15 @@ pub enum Update {
     },
 }
 
-/// Where a tool's updates go: a bounded queue towards the caller, or nowhere.
+/// Where a tool's updates go: a bounded queue towards the caller, or nowhere. Clones lead to the same place.
 #[derive(Clone, Debug)]
-pub struct Outlet(Option<mpsc::Sender<Update>>);
+pub struct Outlet(Option<Pipe>);
+
+#[derive(Clone, Debug)]
+struct Pipe {
+    queue: mpsc::Sender<Update>,
+    was_used: Arc<AtomicBool>,
+}
 
 /// A text that cannot name a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -121,7 +128,7 @@ impl TryFrom<&str> for SessionKey {
 impl Outlet {
     /// Updates go into `queue`.
     pub fn to(queue: mpsc::Sender<Update>) -> Self {
-        Self(Some(queue))
+        Self(Some(Pipe { queue, was_used: Arc::default() }))
     }
 
     /// Nobody listens.
@@ -131,14 +138,20 @@ impl Outlet {
 
     /// Whether anybody listens.
     pub fn is_open(&self) -> bool {
-        self.0.as_ref().is_some_and(|queue| !queue.is_closed())
+        self.0.as_ref().is_some_and(|pipe| !pipe.queue.is_closed())
+    }
+
+    /// Whether any update was sent by it or one of its clones.
+    pub(crate) fn was_used(&self) -> bool {
+        self.0.as_ref().is_some_and(|pipe| pipe.was_used.load(Ordering::Relaxed))
     }
 
     /// Says `update` as soon as the caller has room for it. Updates that nobody listens to are gone.
     pub async fn send(&self, update: Update) {
-        if let Some(queue) = &self.0 {
+        if let Some(pipe) = &self.0 {
+            pipe.was_used.store(true, Ordering::Relaxed);
             // The listener may have gone; its call is cancelled by other means.
-            let _ = queue.send(update).await;
+            let _ = pipe.queue.send(update).await;
         }
     }
 }

@@ -99,6 +99,8 @@ fn offered(tool: &ToolDescriptor, records: &mut Records) -> Tool {
         output: tool.output_schema.as_deref().and_then(|schema| publish(schema, &tool.name, records)),
         kwargs,
         dependencies: tool.dependencies.clone(),
+        llm_filter: tool.model.as_ref().map(|model| model.filter.clone()),
+        llm_provider: tool.model.as_ref().map(|model| model.provider.clone()),
         ..Tool::new(tool.name.clone(), tool.capability.clone().unwrap_or_default())
     }
 }

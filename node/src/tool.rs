@@ -6,6 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use mesh_gossip::catalog::Dependency;
+use mesh_gossip::resolve::llm::ToolFilter;
+use mesh_gossip::resolve::selector::Selector;
 use mesh_gossip::resolve::version::Version;
 use serde_json::{Map, Value};
 use tokio::sync::watch;
@@ -65,6 +67,17 @@ pub struct ToolDescriptor {
     pub expected_schemas: Vec<Arc<JsonObject>>,
     /// What else consumers are told, verbatim.
     pub kwargs: BTreeMap<String, Value>,
+    /// Who runs its model, when it has one, and which tools the model is shown.
+    pub model: Option<ModelUse>,
+}
+
+/// How a tool uses a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelUse {
+    /// Who runs it.
+    pub provider: Selector,
+    /// Which tools it is shown.
+    pub filter: ToolFilter,
 }
 
 /// The hints of MCP's tool annotations; `None` says nothing.
@@ -161,6 +174,7 @@ impl ToolDescriptor {
             dependencies: Vec::new(),
             expected_schemas: Vec::new(),
             kwargs: BTreeMap::new(),
+            model: None,
         }
     }
 

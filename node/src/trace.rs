@@ -10,7 +10,7 @@ use std::fmt;
 pub use header::{NotATraceparent, TRACEPARENT, TRACESTATE, X_PARENT_SPAN, X_TRACE_ID};
 pub(crate) use id::random;
 pub use ring::{MAX_RING_BYTES, MAX_RING_SPANS, Ring};
-pub use span::{MAX_NOTE_BYTES, Outcome, Running, Span, SpanKind};
+pub use span::{MAX_NOTE_BYTES, Outcome, Running, Span, SpanKind, Usage};
 
 /// Where in which trace something happens. Printed and read as a W3C `traceparent`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -19,7 +19,7 @@ pub use running::{RunningAgent, run, start};
 
 use crate::error::Result;
 use crate::host::{AgentHost, NotHosted};
-use crate::inject::Home;
+use crate::inject::{Environment, Home};
 use crate::route::{Mesh, Route, RouteDefinition};
 use crate::state::AnyState;
 use crate::tool::{Definition, Tool};
@@ -39,6 +39,7 @@ pub struct Agent {
     second_state: Option<&'static str>,
     health: Option<HealthCheck>,
     startup: Option<HealthCheck>,
+    environment: Environment,
 }
 
 /// Why an agent did not start. Nothing was left running.
@@ -78,6 +79,7 @@ impl Agent {
             second_state: None,
             health: None,
             startup: None,
+            environment: |_| None,
         }
     }
 
@@ -192,6 +194,7 @@ impl Agent {
     pub(crate) async fn launch(mut self, neighbours: Neighbours) -> Result<RunningAgent, AgentError> {
         let told = std::mem::replace(&mut self.config, NodeConfig::new(""));
         self.config = told.load()?;
+        self.environment = |name| std::env::var(name).ok();
         self.launch_as_told(neighbours).await
     }
 
@@ -204,7 +207,7 @@ impl Agent {
             self.config.agent_type = AgentType::Api;
         }
         let config = self.config;
-        let home = Home::new(config.namespace.clone(), self.state);
+        let home = Home::new(&config, self.state, self.environment);
         let mesh = Mesh::default();
         let mut router = Router::new();
         let mut routes = Vec::new();

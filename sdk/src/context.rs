@@ -191,12 +191,9 @@ impl Context {
         arguments: impl Serialize,
     ) -> Result<T, DepError> {
         let request = Request {
-            target: Target::Agent(agent.into()),
             tool: Some(tool.into()),
-            arguments: written(&arguments)?,
-            session: None,
-            options: Default::default(),
             scope: self.scope(),
+            ..Request::new(Target::Agent(agent.into()), written(&arguments)?)
         };
         let reply = self.0.call.mesh.call(request).await?;
         let wrong = |why| DepError::Result { from: reply.agent.to_string(), wanted: std::any::type_name::<T>(), why };

@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::dep::DepError;
+use crate::llm::LlmError;
 
 /// What the body of a tool returns. `?` works on every error, those of `anyhow` included.
 pub type Result<T = (), E = Error> = std::result::Result<T, E>;
@@ -65,7 +66,8 @@ impl Error {
     /// Why a call to a dependency failed, if that is what failed.
     pub fn call_error(&self) -> Option<&CallError> {
         let of_dependency = self.downcast_ref::<DepError>().and_then(DepError::call_error);
-        of_dependency.or_else(|| self.downcast_ref())
+        let of_model = || self.downcast_ref::<LlmError>().and_then(LlmError::call_error);
+        of_dependency.or_else(of_model).or_else(|| self.downcast_ref())
     }
 
     /// The HTTP status that says the same.

@@ -11,6 +11,7 @@ pub use serde_json::Value;
 pub use crate::error::Error;
 pub use crate::host::Call;
 pub use crate::inject::Slots;
+pub use crate::llm::LlmDeclaration;
 pub use crate::need::Need;
 pub use crate::process::run;
 pub use crate::route::RouteDefinition;

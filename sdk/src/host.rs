@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use crate::arguments::Arguments;
 use crate::context::Context;
 use crate::inject::{Home, Slots};
+use crate::llm::{BadLlm, Llm, LlmSettings, Parts};
 use crate::need::Bound;
 use crate::returned::Returned;
 use crate::service::Floor;
@@ -44,6 +45,9 @@ pub enum NotHosted {
         /// Why not.
         why: String,
     },
+    /// A tool cannot use a model as it was told to.
+    #[error(transparent)]
+    Llm(#[from] BadLlm),
 }
 
 /// The tools of one agent.
@@ -58,6 +62,7 @@ struct Hosted {
     needs: Arc<[Bound]>,
     floors: Vec<Floor>,
     body: Body,
+    llm: Option<Arc<LlmSettings>>,
 }
 
 /// One call with everything that is injected into the body.
@@ -67,6 +72,7 @@ pub struct Call {
     arguments: Bytes,
     context: CallContext,
     slots: Slots,
+    llm: Option<Arc<LlmSettings>>,
 }
 
 impl AgentHost {
@@ -79,9 +85,10 @@ impl AgentHost {
                 definition.finish().map_err(|why| NotHosted::Schema { who: name.to_string(), why: why.to_string() })?;
             home.check_state(&name, definition.state)?;
             let needs = home.bind(&name, &definition.needs)?;
-            let Definition { parameters, floors, body, descriptor, .. } = definition;
-            let parameters = parameters.into();
-            if hosted.insert(name.clone(), Hosted { parameters, needs, floors, body }).is_some() {
+            let Definition { parameters, floors, body, descriptor, llm, .. } = definition;
+            let llm = llm.map(|llm| llm.finish(&name, &descriptor.input_schema, &home.environment)).transpose()?;
+            let hosts = Hosted { parameters: parameters.into(), needs, floors, body, llm: llm.map(Arc::new) };
+            if hosted.insert(name.clone(), hosts).is_some() {
                 return Err(NotHosted::NameTaken(name));
             }
             tools.push(Arc::new(descriptor));
@@ -107,7 +114,8 @@ impl ToolHost for AgentHost {
             home: self.home.clone(),
         };
         slots.check(&hosted.floors)?;
-        let call = Call { tool: tool.name.clone(), parameters: hosted.parameters.clone(), arguments, context, slots };
+        let (parameters, llm) = (hosted.parameters.clone(), hosted.llm.clone());
+        let call = Call { tool: tool.name.clone(), parameters, arguments, context, slots, llm };
         (hosted.body)(call).await
     }
 }
@@ -117,9 +125,29 @@ impl Call {
     ///
     /// # Errors
     /// A [`Fault`] when they do not fit.
-    pub fn arguments<T>(&mut self, read: impl FnOnce(&Arguments<'_>) -> Result<T, Fault>) -> Result<T, Fault> {
-        let text = std::mem::take(&mut self.arguments);
-        read(&Arguments::split(&self.tool, &self.parameters, &text)?)
+    pub fn arguments<T>(&self, read: impl FnOnce(&Arguments<'_>) -> Result<T, Fault>) -> Result<T, Fault> {
+        read(&Arguments::split(&self.tool, &self.parameters, &self.arguments)?)
+    }
+
+    /// The model whose provider is the dependency at `place`.
+    pub fn llm<T>(&self, place: usize) -> Llm<T> {
+        let settings = self.llm.clone().expect("whoever is given a model has declared how it is used");
+        Llm::new(Parts {
+            agent: self.slots.home.agent.clone(),
+            tool: self.tool.clone(),
+            settings,
+            descriptions: self.slots.home.descriptions.clone(),
+            bound: self.slots.needs[place].clone(),
+            resolver: self.slots.home.resolver.clone(),
+            caller: self.slots.caller.clone(),
+            scope: self.slots.scope.clone(),
+            arguments: self.arguments.clone(),
+        })
+    }
+
+    /// The same, if anybody provides it now.
+    pub fn optional_llm<T>(&self, place: usize) -> Option<Llm<T>> {
+        self.slots.has(place).then(|| self.llm(place))
     }
 
     /// The dependencies and the state.

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use mesh_gossip::resolve::Resolver;
 use mesh_node::call::Caller;
+use mesh_node::config::NodeConfig;
 use mesh_node::context::Scope;
 use mesh_node::tool::{Fault, FaultKind};
 use serde_json::json;
 
 use crate::dep::Dep;
 use crate::host::NotHosted;
+use crate::llm::Descriptions;
 use crate::need::{Bound, Need};
 use crate::received::Received;
 use crate::service::{Floor, Service};
@@ -23,7 +25,16 @@ pub(crate) struct Home {
     pub(crate) state: Option<AnyState>,
     /// Keeps the answers to what is asked ad hoc.
     pub(crate) resolver: Arc<Resolver>,
+    /// The agent's name.
+    pub(crate) agent: Arc<str>,
+    /// How tools' arguments are described, for models.
+    pub(crate) descriptions: Arc<Descriptions>,
+    /// What the environment says.
+    pub(crate) environment: Environment,
 }
+
+/// What a variable of the environment says.
+pub(crate) type Environment = fn(&str) -> Option<String>;
 
 /// The dependencies and the state of one call.
 #[derive(Clone)]
@@ -35,8 +46,9 @@ pub struct Slots {
 }
 
 impl Home {
-    pub(crate) fn new(namespace: Arc<str>, state: Option<AnyState>) -> Self {
-        Self { namespace, state, resolver: Arc::default() }
+    pub(crate) fn new(config: &NodeConfig, state: Option<AnyState>, environment: Environment) -> Self {
+        let (namespace, agent) = (config.namespace.clone(), config.name.as_str().into());
+        Self { namespace, state, resolver: Arc::default(), agent, descriptions: Arc::default(), environment }
     }
 
     /// Whether `wanted` is here, if anything is wanted.
@@ -71,6 +83,11 @@ impl Slots {
     pub fn optional<T: Received>(&self, place: usize) -> Option<Dep<T>> {
         let need = &self.needs[place];
         self.is_there(need).then(|| self.dep(need))
+    }
+
+    /// Whether somebody provides the dependency at `place` now.
+    pub(crate) fn has(&self, place: usize) -> bool {
+        self.is_there(&self.needs[place])
     }
 
     /// The view whose dependencies begin at `first`.

@@ -25,6 +25,7 @@
 //! | | |
 //! |---|---|
 //! | [`macro@tool`] | makes a function a tool, its parameters a schema, its `Dep` parameters dependencies |
+//! | [`macro@llm`] | makes a function a tool that has a model of the mesh, and gives that the mesh's tools |
 //! | [`macro@route`] | makes an axum handler a route with dependencies |
 //! | [`macro@service`] | makes a trait a typed view of several capabilities |
 //! | [`Agent`] | puts tools, routes and state together and runs them; [`run`] runs several in one process |
@@ -59,6 +60,34 @@ mod stream;
 pub mod testing;
 mod tool;
 
+/// Makes a function a tool that has a model: a parameter `llm: Llm<T>`, which answers with a `T`. Everything that
+/// [`macro@tool`] takes, and:
+///
+/// | key | |
+/// |---|---|
+/// | `provider("llm", tags = ["+claude"], version = "…")` | who runs the model: a dependency like any other; required unless the parameter is an `Option` |
+/// | `filter = ["flight_search", { capability = "hotels", tags = ["fast"] }, { tags = ["weather"] }]` | which tools of the mesh the model may call; none without it |
+/// | `filter_mode = "all"` | or `best_match`: one for each capability; or `*`: all there are |
+/// | `prompt = "…"` | its instructions: a minijinja template, or the path of one (`prompts/plan.j2`, from the package's folder), which is embedded; `MESH_PROMPT_<TOOL>` is used instead |
+/// | `context = Known` | what the template may use besides the tool's arguments: the fields of this type, given by [`Llm::context`] |
+/// | `max_iterations = 10`, `max_total_tokens = 20_000`, `max_cost_usd = 0.5` | when it has to have an answer |
+/// | `max_result_bytes = 32768` | how much of a tool's result it is shown |
+/// | `max_tokens`, `temperature`, `top_p`, `seed`, `model`, `output_mode`, `parallel_tool_calls` | how it answers |
+///
+/// ```
+/// use mesh::prelude::*;
+///
+/// #[derive(Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+/// struct Plan { title: String, days: Vec<String> }
+///
+/// /// Plans a trip from real flights and hotels.
+/// #[mesh::llm(capability = "trip_planning", provider("llm", tags = ["+claude"]), filter = ["flight_search", "hotel_search"],
+///     prompt = "You plan trips to {{ destination }}.", max_iterations = 10)]
+/// async fn plan_trip(destination: String, llm: Llm<Plan>) -> Result<Plan> {
+///     Ok(llm.ask(format!("Three days in {destination}")).await?)
+/// }
+/// ```
+pub use mesh_macros::llm;
 /// Makes an async function the program: a runtime, a log (`MCP_MESH_LOG_LEVEL`, or `RUST_LOG` in detail; coloured only
 /// on a terminal), an error as one sentence and exit code 1.
 pub use mesh_macros::main;
@@ -133,6 +162,7 @@ pub use context::{CannotAsk, Context, Level};
 pub use dep::{Dep, DepError, Items};
 pub use error::{Error, Result};
 pub use host::NotHosted;
+pub use llm::Llm;
 pub use process::Ended;
 pub use received::Received;
 pub use returned::Returned;

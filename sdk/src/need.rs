@@ -128,10 +128,14 @@ impl Need {
         self
     }
 
+    /// Who will do, whatever its result's schema.
+    pub(crate) fn selector(&self) -> Selector {
+        Selector { tags: self.tags.iter().cloned().collect::<TagWishes>(), ..self.selector.clone() }
+    }
+
     /// What the mesh is told about it, and the schema that its selector names.
     pub(crate) fn declared(&self) -> Result<(Dependency, Option<Arc<JsonObject>>), NotCanonical> {
-        let mut selector = self.selector.clone();
-        selector.tags = self.tags.iter().cloned().collect::<TagWishes>();
+        let mut selector = self.selector();
         let mut body = None;
         if let Some((mode, schema)) = &self.schema {
             let canonical = canonicalise(&canonical::text(&Value::Object((**schema).clone())))?;

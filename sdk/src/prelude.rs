@@ -1,3 +1,3 @@
 //! What most agents use: `use mesh::prelude::*;`.
 
-pub use crate::{Agent, Content, Context, Dep, Error, Result, Session, State, Stream, args};
+pub use crate::{Agent, Content, Context, Dep, Error, Llm, Result, Session, State, Stream, args};

@@ -7,13 +7,14 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use mesh_gossip::resolve::version::Version;
 use mesh_gossip::schema::canonical::NotCanonical;
-use mesh_node::tool::{Fault, JsonObject, Payload, ToolDescriptor};
+use mesh_node::tool::{Fault, JsonObject, ModelUse, Payload, ToolDescriptor};
 use schemars::SchemaGenerator;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::arguments::Argument;
 use crate::host::Call;
+use crate::llm::LlmDeclaration;
 use crate::need::Need;
 use crate::returned::{Returned, is_text};
 use crate::schema;
@@ -40,6 +41,7 @@ pub struct Definition {
     pub(crate) floors: Vec<Floor>,
     pub(crate) state: Option<StateType>,
     pub(crate) body: Body,
+    pub(crate) llm: Option<LlmDeclaration>,
     schemas: SchemaGenerator,
     properties: JsonObject,
     required: Vec<Value>,
@@ -55,6 +57,7 @@ impl Definition {
             floors: Vec::new(),
             state: None,
             body,
+            llm: None,
             schemas: schema::reader(),
             properties: JsonObject::new(),
             required: Vec::new(),
@@ -205,6 +208,14 @@ impl Definition {
         self.floors.push(Floor::of::<S>(name, self.needs.len()));
         self.needs.extend(S::needs());
         self
+    }
+
+    /// The model that it uses, which `provider` runs.
+    #[must_use]
+    pub fn llm(mut self, provider: Need, declaration: LlmDeclaration) -> Self {
+        self.descriptor.model = Some(ModelUse { provider: provider.selector(), filter: declaration.filter.clone() });
+        self.llm = Some(declaration);
+        self.need(provider)
     }
 
     /// The state that it asks for.

@@ -168,6 +168,7 @@ fn operation(span: &Span) -> String {
         SpanKind::Tool => span.name.to_string(),
         SpanKind::Call => format!("proxy_call_wrapper {}", span.name),
         SpanKind::Attempt => format!("_internal_attempt {}", span.name),
+        SpanKind::Model | SpanKind::Loop => format!("llm {}", span.name),
     }
 }
 

@@ -19,11 +19,8 @@ use super::listing::Wanted;
 use super::timestamp::Timestamp;
 use super::wire::{SchemaEntry, SchemasAnswer, ToolDetail};
 use super::{Answer, Asked, Desk, find};
-use crate::call::question::Answer as Answerer;
+use crate::call::question::{Answer as Answerer, INPUT_SCHEMA};
 use crate::tool::ToolHost;
-
-/// The topic under which nodes ask each other for the schema of a tool's arguments, as its author wrote it.
-pub(super) const SCHEMA_TOPIC: &str = "input-schema";
 
 /// How long another node may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -65,7 +62,7 @@ pub(super) async fn tool(State(desk): State<Arc<Desk>>, Asked(query): Asked<Tool
     let mut agent = agent.ok_or_else(find::gone)?;
     let tool = agent.tools.swap_remove(place);
     let question = Bytes::from(tool.function_name.clone().into_bytes());
-    let asked = desk.questions.ask(owner.member, SCHEMA_TOPIC, question, Instant::now() + PATIENCE).await;
+    let asked = desk.questions.ask(owner.member, INPUT_SCHEMA, question, Instant::now() + PATIENCE).await;
     let told = asked.ok().and_then(|answer| serde_json::from_slice(&answer).ok());
     // An agent of another kind is not asked here; the mesh knows the canonical form of what it offers.
     let input_schema = told.or_else(|| canonical(&view, &owner, place));

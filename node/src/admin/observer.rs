@@ -8,10 +8,10 @@ use mesh_gossip::{Gossip, MemberId};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::audit::{AuditQuery, Journal};
-use super::describe::{SCHEMA_TOPIC, SchemaAnswer};
+use super::describe::SchemaAnswer;
 use super::sightings::Sightings;
 use super::spans::{SPANS_TOPIC, SpanAnswer};
-use crate::call::question::{Answer, Desk};
+use crate::call::question::{Answer, Desk, INPUT_SCHEMA};
 use crate::tool::ToolHost;
 use crate::trace::Ring;
 
@@ -51,7 +51,7 @@ impl Observer {
     #[must_use]
     pub fn answer_at(&self, desk: Desk, host: Arc<dyn ToolHost>, ring: Ring) -> Desk {
         let desk = desk.with(AUDIT_TOPIC, AuditAnswer(Arc::clone(&self.journal)));
-        desk.with(SCHEMA_TOPIC, SchemaAnswer(host)).with(SPANS_TOPIC, SpanAnswer(ring))
+        desk.with(INPUT_SCHEMA, SchemaAnswer(host)).with(SPANS_TOPIC, SpanAnswer(ring))
     }
 }
 

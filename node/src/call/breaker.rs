@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
 use tokio::time::Instant;
+
+use crate::tool::Fault;
 
 /// So many failures in a row and it opens.
 pub const FAILURES: u32 = 3;
@@ -13,6 +16,9 @@ pub const OPEN_FIRST: Duration = Duration::from_millis(1500);
 
 /// How long it stays open at most.
 pub const OPEN_MOST: Duration = Duration::from_secs(30);
+
+/// How long somebody is left alone at most who asked for it.
+pub const REST_MOST: Duration = Duration::from_secs(300);
 
 /// A breaker. Time is told, never read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,6 +79,12 @@ impl Breaker {
         *self = Self::default();
     }
 
+    /// A call was answered with the wish to be left alone for so long, at most [`REST_MOST`].
+    pub fn rest(&mut self, now: Instant, rest: Duration) {
+        self.failures = 0;
+        self.open = Some(Open { until: now + rest.min(REST_MOST), next: OPEN_FIRST, probing: None });
+    }
+
     /// A call was not answered.
     pub fn failed(&mut self, now: Instant, failure: Failure) {
         self.failures = match failure {
@@ -93,6 +105,17 @@ impl Breaker {
     }
 }
 
+/// How long whoever gave `fault` wants to be left alone: its data says `retry_after`, in seconds.
+pub(super) fn rest_asked(fault: &Fault) -> Option<Duration> {
+    #[derive(Deserialize)]
+    struct Asked {
+        retry_after: f64,
+    }
+
+    let asked: Asked = serde_json::from_slice(fault.data.as_ref()?).ok()?;
+    Duration::try_from_secs_f64(asked.retry_after).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -100,7 +123,8 @@ mod tests {
     use proptest::prelude::*;
     use tokio::time::Instant;
 
-    use super::{Breaker, FAILURES, Failure, OPEN_FIRST, OPEN_MOST, Verdict};
+    use super::{Breaker, FAILURES, Failure, OPEN_FIRST, OPEN_MOST, REST_MOST, Verdict, rest_asked};
+    use crate::tool::{Fault, FaultKind};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -142,6 +166,22 @@ mod tests {
         assert_eq!(breaker.verdict(later + 2 * OPEN_FIRST), Verdict::Probe);
         breaker.succeeded();
         assert_eq!(breaker.verdict(later), Verdict::Closed);
+    }
+
+    #[test]
+    fn who_asks_to_be_left_alone_is_for_as_long_as_it_says() {
+        let now = Instant::now();
+        let busy = |data: &'static str| Fault { data: Some(data.into()), ..Fault::new(FaultKind::Overloaded, "busy") };
+        assert_eq!(rest_asked(&busy(r#"{"error":"busy","retry_after":2.5}"#)), Some(Duration::from_millis(2500)));
+        for other in ["{}", "no", r#"{"retry_after":-1}"#, r#"{"retry_after":1e300}"#] {
+            assert_eq!(rest_asked(&busy(other)), None);
+        }
+        let mut breaker = Breaker::default();
+        breaker.rest(now, 3 * SECOND);
+        assert_eq!(breaker.verdict(now + 2 * SECOND), Verdict::Open);
+        assert_eq!(breaker.verdict(now + 3 * SECOND), Verdict::Probe);
+        breaker.rest(now, Duration::MAX);
+        assert_eq!(breaker.verdict(now + REST_MOST), Verdict::Probe);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use mesh_gossip::resolve::selector::DEFAULT_NAMESPACE;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::attempt::{Attempt, Failed};
-use super::breaker::Failure;
+use super::breaker::{self, Failure};
 use super::choose::{Eyes, Field};
 use super::options::CallOptions;
 use super::quic::attempt::Silence;
@@ -253,7 +253,10 @@ impl<'a> Course<'a> {
             owner: owner.clone(),
             offers: Arc::clone(offers),
             tool,
-            arguments: self.request.arguments.clone(),
+            arguments: match (&self.request.tailor, offered) {
+                (Some(tailor), Some(offered)) => tailor(offered),
+                _ => self.request.arguments.clone(),
+            },
             scope,
             deadline,
             is_repeatable,
@@ -313,7 +316,11 @@ impl<'a> Course<'a> {
             Err(failed) => (Outcome::Error, failed.why()),
         };
         match &outcome {
-            Ok(_) | Err(Failed::Fault(_)) => in_flight.answered(now),
+            Err(Failed::Fault(fault)) => match breaker::rest_asked(fault) {
+                Some(rest) => in_flight.wants_rest(now, rest),
+                None => in_flight.answered(now),
+            },
+            Ok(_) => in_flight.answered(now),
             Err(Failed::NotReceived { failure: Some(failure), .. }) => in_flight.failed(now, *failure),
             Err(Failed::Lost { .. } | Failed::LostInAnswer { .. }) => in_flight.failed(now, Failure::Lost),
             Err(_) => {}
@@ -356,7 +363,9 @@ impl<'a> Course<'a> {
                 let failed = matches!(fault.kind, FaultKind::Failed | FaultKind::Panicked);
                 // Nobody but the author knows whether a tool that failed may do better the next time.
                 let retries = plan.options.retry_count.unwrap_or(0);
-                if !(failed && is_repeatable && self.may_repeat(retries)) {
+                // What was passed on of its answer would be said twice.
+                let is_unheard = !self.outlet.was_used();
+                if !(failed && is_repeatable && is_unheard && self.may_repeat(retries)) {
                     return Err(CallError::Fault { agent, fault });
                 }
                 self.refused = Some((agent, fault));

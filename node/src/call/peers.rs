@@ -113,6 +113,13 @@ impl InFlight {
         state.breaker.succeeded();
     }
 
+    /// It answered that it wants to be left alone for so long.
+    pub(super) fn wants_rest(&self, now: Instant, rest: Duration) {
+        let mut state = self.peer.state();
+        state.is_connected = true;
+        state.breaker.rest(now, rest);
+    }
+
     /// It did not answer.
     pub(super) fn failed(&self, now: Instant, failure: Failure) {
         let mut state = self.peer.state();

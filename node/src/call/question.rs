@@ -20,6 +20,10 @@ use tokio::time::{Instant, timeout, timeout_at};
 /// The kind of stream that questions travel on.
 pub const KIND: u8 = 19;
 
+/// The topic under which nodes ask each other for the schema of a tool's arguments, as its author wrote it: the question
+/// is the tool's name.
+pub const INPUT_SCHEMA: &str = "input-schema";
+
 /// The most bytes of a question, its topic included.
 pub const MAX_QUESTION_BYTES: usize = 64 << 10;
 

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mesh_gossip::catalog::{AgentId, Owner};
+use mesh_gossip::catalog::{AgentId, Owner, Tool};
 use mesh_gossip::resolve::Query;
 
 use super::options::CallOptions;
 use crate::context::{Scope, SessionKey};
 use crate::tool::Payload;
 use crate::trace::TraceContext;
+
+/// Writes the arguments of a call for whoever is chosen to serve it.
+pub type Tailor = Arc<dyn Fn(&Tool) -> Bytes + Send + Sync>;
 
 /// One call to be made.
 #[derive(Clone)]
@@ -23,6 +26,9 @@ pub struct Request {
     pub arguments: Bytes,
     /// What the consumer asks for on top of what the producer advertises.
     pub options: CallOptions,
+    /// Writes the arguments anew for each provider that is tried, where they depend on who that is: `arguments` are for
+    /// whoever is called by name alone.
+    pub tailor: Option<Tailor>,
     /// Which session it is part of. Where this says nothing the argument `session_id` counts, then the scope's.
     pub session: Option<SessionKey>,
     /// What it inherits.
@@ -60,6 +66,7 @@ impl Request {
             target,
             tool: None,
             arguments: arguments.into(),
+            tailor: None,
             options: CallOptions::default(),
             session: None,
             scope: Scope::default(),

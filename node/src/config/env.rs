@@ -158,6 +158,9 @@ pub const VARIABLES: &[Variable] = &[
 /// Variables with our prefix that others read: the log, the way to the file, meshctl.
 const READ_ELSEWHERE: &[&str] = &["MESH_CONFIG", "MESH_NODE", "MESH_LOG", "MESH_DEBUG"];
 
+/// Beginnings of names that others read: prompts, and how models are used.
+const PREFIXES_ELSEWHERE: &[&str] = &["MESH_PROMPT_", "MESH_LLM_"];
+
 const NOT_AN_ADDRESS: &str = "is no address: write ip:port, with port 0 for a free one";
 
 /// The environment of this process. Values that are not Unicode count as not set, and are warned of.
@@ -189,7 +192,11 @@ pub(super) fn apply(config: &mut NodeConfig, environment: &BTreeMap<String, Stri
         config.mesh.home = home_of(environment);
     }
     // Orchestrators inject names of their own, so that a stranger is worth a warning and no more.
-    let known = |name: &str| VARIABLES.iter().any(|(known, ..)| *known == name) || READ_ELSEWHERE.contains(&name);
+    let known = |name: &str| {
+        VARIABLES.iter().any(|(known, ..)| *known == name)
+            || READ_ELSEWHERE.contains(&name)
+            || PREFIXES_ELSEWHERE.iter().any(|prefix| name.starts_with(prefix))
+    };
     for name in environment.keys().filter(|name| name.starts_with("MESH_") && !known(name)) {
         tracing::warn!(%name, "unknown environment variable, ignored");
     }

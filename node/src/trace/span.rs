@@ -12,7 +12,7 @@ use super::{Ring, TraceContext};
 pub const MAX_NOTE_BYTES: usize = 512;
 
 /// Something that happened on one node, over by now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Span {
     /// The trace: 32 hex digits.
     #[serde(with = "hex128")]
@@ -47,6 +47,23 @@ pub struct Span {
     /// How many attempts a call took; 0 for anything else.
     #[serde(default)]
     pub attempts: u32,
+    /// What models took in its course; for [`SpanKind::Model`] and [`SpanKind::Loop`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+}
+
+/// What a model took.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    /// The model, with its vendor.
+    pub model: Arc<str>,
+    /// Tokens of requests.
+    pub prompt_tokens: u64,
+    /// Tokens of answers.
+    pub completion_tokens: u64,
+    /// What it cost, in US dollars; `None` when nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<f64>,
 }
 
 /// Kinds of [`Span`].
@@ -59,6 +76,10 @@ pub enum SpanKind {
     Attempt,
     /// A tool ran.
     Tool,
+    /// A model was asked once. It is around the call of its provider.
+    Model,
+    /// An agent and a model talked until there was an answer. It is around all of that.
+    Loop,
 }
 
 /// How something ended.
@@ -117,6 +138,7 @@ impl<'a> Running<'a> {
             outcome: Outcome::Cancelled,
             note: String::new(),
             attempts: 0,
+            usage: None,
         };
         Self { ring, since: Instant::now(), span: Some(Box::new(span)) }
     }

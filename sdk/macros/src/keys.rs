@@ -4,7 +4,10 @@ use proc_macro2::Span;
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
-use syn::{Error, Expr, ExprArray, ExprLit, Ident, Lit, LitInt, LitStr, Result, Token};
+use syn::{
+    Error, Expr, ExprArray, ExprLit, Ident, Lit, LitInt, LitStr, Result, Token, Type, TypePath, braced, bracketed,
+    parenthesized, token,
+};
 
 /// The keys of one attribute, after the value that stands first where there is one.
 pub(crate) struct Keys {
@@ -15,11 +18,37 @@ pub(crate) struct Keys {
 struct Entry {
     key: Ident,
     value: Option<Expr>,
+    nested: Option<Nested>,
 }
+
+/// What a key holds that is no expression.
+enum Nested {
+    /// `key("text", other = …)`.
+    Keys(Box<Keys>),
+    /// `key = ["text", { other = … }]`.
+    List(Vec<Element>),
+}
+
+/// An element of a list.
+pub(crate) enum Element {
+    /// A text.
+    Text(LitStr),
+    /// Keys in braces.
+    Keys(Keys),
+}
+
+/// The key whose list has keys in braces.
+const LIST: &str = "filter";
 
 enum Item {
     First(LitStr),
-    Entry(Entry),
+    Entry(Box<Entry>),
+}
+
+impl Item {
+    fn entry(key: Ident, value: Option<Expr>, nested: Option<Nested>) -> Self {
+        Self::Entry(Box::new(Entry { key, value, nested }))
+    }
 }
 
 impl Parse for Item {
@@ -28,8 +57,38 @@ impl Parse for Item {
             return Ok(Self::First(input.parse()?));
         }
         let key = Ident::parse_any(input)?;
-        let value = if input.parse::<Option<Token![=]>>()?.is_some() { Some(input.parse()?) } else { None };
-        Ok(Self::Entry(Entry { key, value }))
+        if input.peek(token::Paren) {
+            let inside;
+            parenthesized!(inside in input);
+            let nested = Some(Nested::Keys(Box::new(inside.parse()?)));
+            return Ok(Self::entry(key, None, nested));
+        }
+        if input.parse::<Option<Token![=]>>()?.is_none() {
+            return Ok(Self::entry(key, None, None));
+        }
+        if key == LIST && input.peek(token::Bracket) {
+            let inside;
+            bracketed!(inside in input);
+            let elements = Punctuated::<Element, Token![,]>::parse_terminated(&inside)?;
+            let nested = Some(Nested::List(elements.into_iter().collect()));
+            return Ok(Self::entry(key, None, nested));
+        }
+        Ok(Self::entry(key, Some(input.parse()?), None))
+    }
+}
+
+impl Parse for Element {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        if input.peek(LitStr) {
+            return Ok(Self::Text(input.parse()?));
+        }
+        if !input.peek(token::Brace) {
+            let message = "a filter is a list of capabilities and of wishes: `[\"weather\", { tags = [\"fast\"] }]`";
+            return Err(input.error(message));
+        }
+        let inside;
+        braced!(inside in input);
+        Ok(Self::Keys(inside.parse()?))
     }
 }
 
@@ -45,7 +104,7 @@ impl Parse for Keys {
                 Item::Entry(entry) if keys.entries.iter().any(|other| other.key == entry.key) => {
                     return Err(Error::new(entry.key.span(), format!("`{}` is given twice", entry.key)));
                 }
-                Item::Entry(entry) => keys.entries.push(entry),
+                Item::Entry(entry) => keys.entries.push(*entry),
             }
         }
         Ok(keys)
@@ -81,7 +140,7 @@ impl Keys {
     pub(crate) fn flag(&self, key: &str) -> Result<Option<bool>> {
         let Some(entry) = self.entry(key) else { return Ok(None) };
         match &entry.value {
-            None => Ok(Some(true)),
+            None if entry.nested.is_none() => Ok(Some(true)),
             Some(Expr::Lit(ExprLit { lit: Lit::Bool(flag), .. })) => Ok(Some(flag.value)),
             _ => Err(entry.wrong(&format!("nothing, `true` or `false`: `{key}`"))),
         }
@@ -93,6 +152,46 @@ impl Keys {
         match &entry.value {
             Some(Expr::Lit(ExprLit { lit: Lit::Int(number), .. })) => Ok(Some(number.clone())),
             _ => Err(entry.wrong(&format!("a number: `{key} = 2`"))),
+        }
+    }
+
+    /// `key = 0.5`.
+    pub(crate) fn float(&self, key: &str) -> Result<Option<f64>> {
+        let Some(entry) = self.entry(key) else { return Ok(None) };
+        let number = match &entry.value {
+            Some(Expr::Lit(ExprLit { lit: Lit::Int(number), .. })) => number.base10_parse().ok(),
+            Some(Expr::Lit(ExprLit { lit: Lit::Float(number), .. })) => number.base10_parse().ok(),
+            _ => None,
+        };
+        number.map(Some).ok_or_else(|| entry.wrong(&format!("a number: `{key} = 0.5`")))
+    }
+
+    /// `key = Type`.
+    pub(crate) fn ty(&self, key: &str) -> Result<Option<Type>> {
+        let Some(entry) = self.entry(key) else { return Ok(None) };
+        match &entry.value {
+            Some(Expr::Path(path)) => {
+                Ok(Some(Type::Path(TypePath { qself: path.qself.clone(), path: path.path.clone() })))
+            }
+            _ => Err(entry.wrong(&format!("a type: `{key} = Known`"))),
+        }
+    }
+
+    /// `key("text", other = …)`.
+    pub(crate) fn nested(&self, key: &str) -> Result<Option<(Span, &Keys)>> {
+        let Some(entry) = self.entry(key) else { return Ok(None) };
+        match &entry.nested {
+            Some(Nested::Keys(keys)) => Ok(Some((entry.key.span(), &**keys))),
+            _ => Err(entry.wrong(&format!("what is in brackets: `{key}(\"…\")`"))),
+        }
+    }
+
+    /// `key = ["text", { other = … }]`.
+    pub(crate) fn elements(&self, key: &str) -> Result<&[Element]> {
+        let Some(entry) = self.entry(key) else { return Ok(&[]) };
+        match &entry.nested {
+            Some(Nested::List(elements)) => Ok(elements.as_slice()),
+            _ => Err(entry.wrong(&format!("a list: `{key} = [\"weather\", {{ tags = [\"fast\"] }}]`"))),
         }
     }
 

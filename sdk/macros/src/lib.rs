@@ -4,6 +4,7 @@ mod check;
 mod entry;
 mod function;
 mod keys;
+mod llm;
 mod need;
 mod parameter;
 mod route;
@@ -17,6 +18,12 @@ use proc_macro::TokenStream;
 #[proc_macro_attribute]
 pub fn tool(keys: TokenStream, item: TokenStream) -> TokenStream {
     expanded(tool::expand(keys.into(), item.into()))
+}
+
+/// Makes a function a tool that has a model; see `mesh::llm`.
+#[proc_macro_attribute]
+pub fn llm(keys: TokenStream, item: TokenStream) -> TokenStream {
+    expanded(llm::expand(keys.into(), item.into()))
 }
 
 /// Makes an axum handler a route with dependencies; see `mesh::route`.

@@ -27,6 +27,8 @@ pub(crate) enum Kind {
     Defaulted(Expr),
     /// A dependency.
     Dep { need: Need, presence: Presence, result: Type },
+    /// A model.
+    Llm { presence: Presence, answer: Type },
     /// A view of several.
     Service,
     /// What the body may know of its call.
@@ -141,6 +143,13 @@ fn kind(
     if types::is(ty, "Context") {
         return Ok(Kind::Context);
     }
+    let (answer, presence) = match types::inside(ty, "Option") {
+        Some(inner) => (types::inside(inner, "Llm"), Presence::Optional),
+        None => (types::inside(ty, "Llm"), Presence::Required),
+    };
+    if let Some(answer) = answer {
+        return Ok(Kind::Llm { presence, answer: answer.clone() });
+    }
     match types::inside(ty, "State") {
         Some(state) => Ok(Kind::State(state.clone())),
         None => Ok(Kind::Plain),
@@ -157,7 +166,7 @@ impl Parameter {
     }
 
     /// What injects it, of a `slots: &Slots` called `slots`, the next dependency being at `place`; `None` for what is no
-    /// dependency and no state.
+    /// dependency and no state, and for models, which know their call.
     pub(crate) fn injected(&self, slots: &TokenStream, place: &Place) -> Option<TokenStream> {
         let ty = &self.ty;
         match &self.kind {
@@ -167,7 +176,7 @@ impl Parameter {
             Kind::Dep { result, .. } => Some(quote_spanned!(result.span()=> #slots.optional::<#result>(#place))),
             Kind::Service => Some(quote!(#slots.service::<#ty>(#place))),
             Kind::State(state) => Some(quote!(#slots.state::<#state>())),
-            Kind::Plain | Kind::Defaulted(_) | Kind::Context => None,
+            Kind::Plain | Kind::Defaulted(_) | Kind::Context | Kind::Llm { .. } => None,
         }
     }
 
@@ -184,7 +193,7 @@ impl Parameter {
                 Some(quote!(.service::<#ty>(#name)))
             }
             Kind::State(state) => Some(quote!(.state::<#state>())),
-            Kind::Plain | Kind::Defaulted(_) | Kind::Context => None,
+            Kind::Plain | Kind::Defaulted(_) | Kind::Context | Kind::Llm { .. } => None,
         }
     }
 }
@@ -200,7 +209,7 @@ impl Place {
     /// The place after `parameter`.
     pub(crate) fn after(&mut self, parameter: &Parameter) {
         match &parameter.kind {
-            Kind::Dep { .. } => self.single += 1,
+            Kind::Dep { .. } | Kind::Llm { .. } => self.single += 1,
             Kind::Service => self.views.push(parameter.ty.clone()),
             _ => {}
         }

@@ -76,6 +76,10 @@ pub(crate) fn expand(keys: TokenStream, item: TokenStream) -> Result<TokenStream
 fn declared(parameters: &[Parameter]) -> Result<TokenStream> {
     let mut calls = TokenStream::new();
     for parameter in parameters {
+        if matches!(parameter.kind, Kind::Llm { .. }) {
+            let message = "a route has no model: give one to a tool by `#[mesh::llm]`, and call that";
+            return Err(Error::new(parameter.ty.span(), message));
+        }
         if matches!(parameter.kind, Kind::Context) {
             let message = "a route serves a request, not a call of a tool: take what you need by an axum extractor";
             return Err(Error::new(parameter.ty.span(), message));

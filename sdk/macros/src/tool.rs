@@ -7,7 +7,8 @@ use syn::spanned::Spanned;
 use syn::{Error, ItemFn, LitStr, Result};
 
 use crate::keys::Keys;
-use crate::parameter::{self, Kind, Parameter, Place, own};
+use crate::llm::{self, Model};
+use crate::parameter::{self, Kind, Parameter, Place, Presence, own};
 use crate::types::{Returned, StreamOf};
 use crate::{check, function, need, types};
 
@@ -30,14 +31,25 @@ const KEYS: &[&str] = &[
 ];
 
 pub(crate) fn expand(keys: TokenStream, item: TokenStream) -> Result<TokenStream> {
-    let mut item: ItemFn = syn::parse2(item)
+    let item: ItemFn = syn::parse2(item)
         .map_err(|mistake| Error::new(mistake.span(), "`#[mesh::tool]` makes a function a tool, nothing else"))?;
+    expanded(&syn::parse2(keys)?, item, None)
+}
+
+/// The tool that `item` is, with a `model` if it has one.
+pub(crate) fn expanded(keys: &Keys, mut item: ItemFn, model: Option<&Model>) -> Result<TokenStream> {
     function::check(&item, "tool")?;
     let parameters = parameter::read(item.sig.inputs.iter_mut(), "tool")?;
     check_async(&item, &parameters)?;
-    let described = described(&syn::parse2(keys)?, &item)?;
-    let declared = declared(&parameters)?;
+    check_model(&item, &parameters, model)?;
+    let known: Vec<&str> = KEYS.iter().chain(model.iter().flat_map(|_| llm::KEYS)).copied().collect();
+    keys.only(&known, "a tool")?;
+    let described = described(keys, &item)?;
+    let declared = declared(&parameters, model)?;
     let body = body(&item, &parameters)?;
+    if model.is_some() {
+        use_all(&mut item, &parameters);
+    }
 
     let (visibility, name) = (&item.vis, &item.sig.ident);
     let returned = Returned::of(&item.sig.output).ty;
@@ -65,7 +77,8 @@ fn check_async(item: &ItemFn, parameters: &[Parameter]) -> Result<()> {
     if item.sig.asyncness.is_some() {
         return Ok(());
     }
-    let waits = |it: &&Parameter| matches!(it.kind, Kind::Dep { .. } | Kind::Service | Kind::Context);
+    let waits =
+        |it: &&Parameter| matches!(it.kind, Kind::Dep { .. } | Kind::Llm { .. } | Kind::Service | Kind::Context);
     match parameters.iter().find(waits) {
         None => Ok(()),
         Some(_) => Err(Error::new_spanned(
@@ -75,9 +88,36 @@ fn check_async(item: &ItemFn, parameters: &[Parameter]) -> Result<()> {
     }
 }
 
+/// What only the model's instructions use counts as used.
+fn use_all(item: &mut ItemFn, parameters: &[Parameter]) {
+    let plain = parameters.iter().filter(|it| matches!(it.kind, Kind::Plain | Kind::Defaulted(_)));
+    let names: Vec<_> = plain.filter_map(|parameter| parameter.name().ok()).collect();
+    if names.is_empty() {
+        return;
+    }
+    item.block.stmts.insert(0, syn::parse_quote!(let _ = (#(&#names,)*);));
+}
+
+/// A tool has one model or none, and says how it is used.
+fn check_model(item: &ItemFn, parameters: &[Parameter], model: Option<&Model>) -> Result<()> {
+    let mut given = parameters.iter().filter(|it| matches!(it.kind, Kind::Llm { .. }));
+    match (given.next(), given.next(), model) {
+        (Some(_), Some(second), _) => {
+            Err(Error::new(second.ty.span(), "a tool has one model: ask it for another type with `llm.of::<T>()`"))
+        }
+        (Some(only), None, None) => {
+            Err(Error::new(only.ty.span(), "a model says who runs it: `#[mesh::llm(provider(\"llm\"), …)]`"))
+        }
+        (None, _, Some(_)) => Err(Error::new(
+            item.sig.ident.span(),
+            "a tool with a model asks for it: `llm: Llm<T>`, which answers with a `T`",
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// The calls that say what the author said about the tool.
 fn described(keys: &Keys, item: &ItemFn) -> Result<TokenStream> {
-    keys.only(KEYS, "a tool")?;
     if let Some(text) = &keys.first {
         return Err(Error::new(
             text.span(),
@@ -138,7 +178,7 @@ fn described(keys: &Keys, item: &ItemFn) -> Result<TokenStream> {
 }
 
 /// The calls that declare parameters, dependencies and state.
-fn declared(parameters: &[Parameter]) -> Result<TokenStream> {
+fn declared(parameters: &[Parameter], model: Option<&Model>) -> Result<TokenStream> {
     let mut calls = TokenStream::new();
     let mut names: Vec<String> = Vec::new();
     for parameter in parameters {
@@ -147,6 +187,10 @@ fn declared(parameters: &[Parameter]) -> Result<TokenStream> {
             continue;
         }
         let (ty, description) = (&parameter.ty, &parameter.description);
+        if let (Kind::Llm { presence, answer }, Some(model)) = (&parameter.kind, model) {
+            calls.extend(model.declared(*presence, answer));
+            continue;
+        }
         if matches!(parameter.kind, Kind::Context) {
             continue;
         }
@@ -178,6 +222,14 @@ fn body(item: &ItemFn, parameters: &[Parameter]) -> Result<TokenStream> {
         let ty = &parameter.ty;
         if let Some(injected) = parameter.injected(&slots, &place) {
             passed.push(injected);
+            place.after(parameter);
+            continue;
+        }
+        if let Kind::Llm { presence, answer } = &parameter.kind {
+            passed.push(match presence {
+                Presence::Required => quote_spanned!(answer.span()=> #call.llm::<#answer>(#place)),
+                Presence::Optional => quote_spanned!(answer.span()=> #call.optional_llm::<#answer>(#place)),
+            });
             place.after(parameter);
             continue;
         }
@@ -218,7 +270,7 @@ fn body(item: &ItemFn, parameters: &[Parameter]) -> Result<TokenStream> {
     });
     let finish = quote_spanned!(returned.ty.span()=> #call.finish(#result).await);
     Ok(quote! {
-        (|mut #call| ::std::boxed::Box::pin(async move {
+        (|#call| ::std::boxed::Box::pin(async move {
             let (#(#locals,)*) = #call.arguments(|#given| ::core::result::Result::Ok((#(#reads,)*)))?;
             let #result = #run;
             #opened

@@ -86,7 +86,8 @@ impl Way {
 impl Wish {
     fn request(self, query: &Arc<Query>) -> Request {
         let Self { tool, arguments, options, scope, session } = self;
-        Request { target: Target::Capability(query.clone()), tool, arguments, session, options, scope }
+        let target = Target::Capability(query.clone());
+        Request { tool, session, options, scope, ..Request::new(target, arguments) }
     }
 }
 

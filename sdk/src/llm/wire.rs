@@ -213,10 +213,41 @@ impl ModelParams {
     }
 }
 
+impl Reply {
+    /// An answer that is a text, or the JSON of one.
+    pub fn text(content: impl Into<String>) -> Self {
+        Self { role: Role::Assistant, content: content.into(), ..Self::default() }
+    }
+}
+
 impl Usage {
     /// Tokens of both directions.
     pub fn total_tokens(&self) -> u64 {
         self.prompt_tokens.saturating_add(self.completion_tokens)
+    }
+}
+
+/// The vendor of `model`: what stands before the `/`, else what such names mean.
+///
+/// ```
+/// use mesh::llm::wire::vendor_of;
+/// assert_eq!(vendor_of("anthropic/claude-sonnet-4-5"), Some("anthropic"));
+/// assert_eq!(vendor_of("gpt-4o-mini"), Some("openai"));
+/// assert_eq!(vendor_of("llama3"), None);
+/// ```
+pub fn vendor_of(model: &str) -> Option<&str> {
+    if let Some((vendor, _)) = model.split_once('/') {
+        return Some(vendor).filter(|vendor| !vendor.is_empty());
+    }
+    let begins = |words: &[&str]| words.iter().any(|word| model.starts_with(word));
+    if begins(&["claude-"]) {
+        Some("anthropic")
+    } else if begins(&["gpt-", "chatgpt-", "o1", "o3", "o4"]) {
+        Some("openai")
+    } else if begins(&["gemini-"]) {
+        Some("gemini")
+    } else {
+        None
     }
 }
 

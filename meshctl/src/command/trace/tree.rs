@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mesh_node::admin::wire::TraceAnswer;
-use mesh_node::trace::{Outcome, Span, SpanKind};
+use mesh_node::trace::{Outcome, Span, SpanKind, Usage};
 
 use super::name_of;
 use crate::output::{Colour, paint, say};
@@ -52,7 +52,8 @@ fn arrange(spans: &[Span], show_internal: bool) -> Children<'_> {
     let by_id: BTreeMap<u64, &Span> = spans.iter().map(|span| (span.span, span)).collect();
     // What failed without ever reaching a tool has nothing else to show.
     let has_tools = spans.iter().any(|span| span.kind == SpanKind::Tool);
-    let shown = |span: &Span| show_internal || !has_tools || span.kind == SpanKind::Tool;
+    let is_main = |span: &Span| matches!(span.kind, SpanKind::Tool | SpanKind::Model);
+    let shown = |span: &Span| show_internal || !has_tools || is_main(span);
     let mut children = Children::new();
     for span in spans.iter().filter(|span| shown(span)) {
         let mut above = span.parent;
@@ -85,15 +86,25 @@ fn branch(children: &Children<'_>, parent: Option<u64>, prefix: &str) {
             SpanKind::Tool => {}
             SpanKind::Call => name += " (call)",
             SpanKind::Attempt => name += " (attempt)",
+            SpanKind::Loop => name += " (loop)",
+            SpanKind::Model => name += " (model)",
         }
         let ok = span.outcome == Outcome::Ok;
         let duration = time(span.duration);
-        say(format_args!("{prefix}{corner} {name} ({}) [{duration}] {}", name_of(&span.agent), mark(ok)));
+        let took = span.usage.as_ref().map(took).unwrap_or_default();
+        say(format_args!("{prefix}{corner} {name} ({}) [{duration}] {}{took}", name_of(&span.agent), mark(ok)));
         if !ok && !span.note.is_empty() {
             say(format_args!("{prefix}{below}{}", paint(Colour::Red, &span.note)));
         }
         branch(children, Some(span.span), &format!("{prefix}{below}"));
     }
+}
+
+/// What a model took.
+fn took(usage: &Usage) -> String {
+    let Usage { model, prompt_tokens, completion_tokens, cost_usd } = usage;
+    let cost = cost_usd.map(|cost| format!(", ${cost:.6}")).unwrap_or_default();
+    format!(" {model}: {prompt_tokens} + {completion_tokens} tokens{cost}")
 }
 
 fn mark(ok: bool) -> String {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use mesh_node::tool::JsonObject;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -127,9 +129,51 @@ impl Message {
         Self { tool_call_id: Some(id.into()), ..Self::new(Role::Tool, content) }
     }
 
+    /// The same with an image: its bytes and their media type.
+    #[must_use]
+    pub fn image(self, data: impl AsRef<[u8]>, mime: &str) -> Self {
+        let url = format!("data:{mime};base64,{}", STANDARD.encode(data));
+        self.part(Part::Image { url })
+    }
+
+    /// The same with a file: its name, its bytes and their media type.
+    #[must_use]
+    pub fn file(self, name: &str, data: impl AsRef<[u8]>, mime: &str) -> Self {
+        let data = format!("data:{mime};base64,{}", STANDARD.encode(data));
+        self.part(Part::File { name: Some(name.to_owned()), data })
+    }
+
+    /// The same with one more part.
+    #[must_use]
+    pub fn part(mut self, part: Part) -> Self {
+        let mut parts = match self.content {
+            MessageContent::Text(text) if text.is_empty() => Vec::new(),
+            MessageContent::Text(text) => vec![Part::Text(text)],
+            MessageContent::Parts(parts) => parts,
+        };
+        parts.push(part);
+        self.content = MessageContent::Parts(parts);
+        self
+    }
+
     /// All of its text, parts joined by line breaks.
     pub fn text(&self) -> String {
         self.content.text()
+    }
+
+    /// How many bytes it has, roughly: what it says, and the arguments of its calls.
+    pub fn bytes(&self) -> usize {
+        let said = match &self.content {
+            MessageContent::Text(text) => text.len(),
+            MessageContent::Parts(parts) => parts.iter().map(Part::bytes).sum(),
+        };
+        said + self.tool_calls.iter().map(|call| call.function.arguments.len()).sum::<usize>()
+    }
+
+    /// Whether nothing in it is for one vendor only.
+    pub fn is_neutral(&self) -> bool {
+        let has_thoughts = matches!(&self.content, MessageContent::Parts(parts) if parts.iter().any(Part::is_thought));
+        self.extra.is_empty() && !has_thoughts && self.tool_calls.iter().all(|call| call.extra.is_empty())
     }
 
     /// The same without what only one vendor says, so that another can read it.
@@ -171,6 +215,15 @@ impl Part {
         match self {
             Self::Text(text) => Some(text),
             _ => None,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Image { url } => url.len(),
+            Self::File { data, .. } => data.len(),
+            Self::Other(object) => Value::Object(object.clone()).to_string().len(),
         }
     }
 

@@ -10,6 +10,9 @@ use crate::error::Error;
 /// The longest that anybody is asked to wait.
 const MAX_WAIT: Duration = Duration::from_secs(3600);
 
+/// How long a provider is left alone that failed otherwise, in seconds.
+const REST: f64 = 2.0;
+
 /// Why a provider did not answer: the data of its fault.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "error", rename_all = "snake_case")]
@@ -61,12 +64,17 @@ impl Trouble {
     /// The error with which the provider's tool fails; `message` is for people.
     pub fn error(&self, message: impl Into<String>) -> Error {
         let message = message.into();
+        let mut data = serde_json::to_value(self).expect("names and numbers can be written");
+        if !matches!(self, Self::Busy { .. } | Self::Rejected { .. }) {
+            // Others are asked meanwhile, where there are any.
+            data["retry_after"] = REST.into();
+        }
         let error = match self {
             Self::Busy { .. } => Error::overloaded(message),
             Self::Rejected { .. } => Error::invalid_argument(message),
             Self::Unauthorized { .. } | Self::Unavailable { .. } => Error::new(message),
         };
-        error.with_data(self)
+        error.with_data(data)
     }
 
     /// What a provider's `fault` says. An overload of any kind is [`Trouble::Busy`]; `None` is a fault of another kind.

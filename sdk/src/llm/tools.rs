@@ -1,0 +1,160 @@
+//! The tools of the mesh that a model is shown, and how they are called.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::join_all;
+use mesh_gossip::View;
+use mesh_gossip::catalog::{AgentId, Offer};
+use mesh_gossip::resolve::llm::{Asker, FilterMode, ToolFilter, tools};
+use mesh_gossip::schema::Digest;
+use mesh_node::call::options::CallOptions;
+use mesh_node::call::question::{Desk, INPUT_SCHEMA, Questions};
+use mesh_node::call::{CallError, Caller, Request, Target};
+use mesh_node::context::Scope;
+use mesh_node::offers::{TRANSPORT_LABEL, TRANSPORT_MESH};
+use mesh_node::tool::JsonObject;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::limits::MAX_TOOLS;
+use super::machine::Wanted;
+use super::names::{self, ToolName};
+use super::shown;
+use super::wire::{MessageContent, STREAM_TAG, ToolSpec};
+
+/// How long an agent may take to say how a tool's arguments are described.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How many descriptions are remembered.
+const MANY: usize = 1024;
+
+/// The tools that a model is shown in one loop.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Toolbox {
+    pub(crate) specs: Arc<[ToolSpec]>,
+    by_name: BTreeMap<String, ToolName>,
+}
+
+/// How tools' arguments are described by their authors; the mesh itself knows a form without words. Shared by all tools
+/// of an agent.
+#[derive(Debug, Default)]
+pub(crate) struct Descriptions {
+    known: Mutex<BTreeMap<Described, Arc<JsonObject>>>,
+}
+
+/// A description does not change while its form does not.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Described {
+    agent: Arc<str>,
+    function: Arc<str>,
+    form: Digest,
+}
+
+impl Toolbox {
+    /// The tools that `filter` lets through now, as the agent of `caller` sees the mesh. Its own are not among them, nor
+    /// is whoever provides `model`.
+    pub(crate) async fn open(caller: &Caller, descriptions: &Descriptions, filter: &ToolFilter, model: &str) -> Self {
+        if filter.patterns.is_empty() && filter.mode != FilterMode::Every {
+            return Self::default();
+        }
+        let view = caller.gossip().view();
+        let offers = offers(&view, caller, filter, model);
+        let names: Vec<ToolName> = offers.iter().map(name_of).collect();
+        let shown = names::shown(&names);
+        let described = offers.iter().map(|offer| descriptions.of(caller, &view, offer));
+        let described = join_all(described).await;
+        let specs =
+            shown.iter().zip(&offers).zip(described).map(|((name, offer), parameters)| {
+                ToolSpec::new(name, &*offer.tool().description, (*parameters).clone())
+            });
+        Self { specs: specs.collect(), by_name: shown.iter().cloned().zip(names).collect() }
+    }
+
+    /// Makes the call that a model wants, as any other call of the mesh. What it gives, or why it gives nothing, is told
+    /// to the model.
+    pub(crate) async fn call(&self, caller: &Caller, scope: &Scope, wanted: &Wanted) -> MessageContent {
+        let Some(tool) = self.by_name.get(&wanted.tool) else { return shown::error("there is no such tool") };
+        let request = Request {
+            tool: Some(tool.function.as_str().into()),
+            options: CallOptions::default(),
+            scope: scope.clone(),
+            ..Request::new(Target::Agent(tool.agent.as_str().into()), Bytes::from(wanted.arguments.clone()))
+        };
+        match caller.call(request).await {
+            Ok(reply) => shown::payload(&reply.payload),
+            Err(CallError::Unresolved { .. }) => {
+                shown::error(&format!("`{}` is not there any more; do without it", wanted.tool))
+            }
+            Err(CallError::Fault { fault, .. }) => shown::error(&fault.message),
+            Err(error) => shown::error(&error.to_string()),
+        }
+    }
+}
+
+/// One offer of each tool.
+fn offers(view: &View, caller: &Caller, filter: &ToolFilter, model: &str) -> Vec<Offer> {
+    let own = caller.ring().agent().parse::<AgentId>().ok();
+    let asker = Asker { agent: own.as_ref(), namespace: &caller.settings().namespace };
+    let set = tools(view.catalog(), view.schemas(), filter, asker);
+    let mut found: Vec<Offer> =
+        set.tools.into_iter().map(|mut choice| choice.candidates.swap_remove(0).offer).collect();
+    // What is called like a tool of another agent: models are told them apart by longer names.
+    for offer in set.shadowed {
+        let of_capability = |other: &Offer| other.tool().capability == offer.tool().capability;
+        let is_taken = match filter.mode {
+            FilterMode::BestMatch => found.iter().any(of_capability),
+            _ => found.iter().any(|other| name_of(other) == name_of(&offer)),
+        };
+        if !is_taken {
+            found.push(offer);
+        }
+    }
+    // A model is no tool of a model; and routes are called by nobody.
+    found.retain(|offer| {
+        let tool = offer.tool();
+        *tool.capability != *model && !tool.tags.iter().any(|tag| **tag == *STREAM_TAG) && !tool.function.contains(':')
+    });
+    if found.len() > MAX_TOOLS {
+        tracing::warn!(tools = found.len(), "a model is shown the first {MAX_TOOLS} tools only: narrow its filter");
+        found.truncate(MAX_TOOLS);
+    }
+    found
+}
+
+fn name_of(offer: &Offer) -> ToolName {
+    ToolName { agent: offer.offers().name.to_string(), function: offer.tool().function.to_string() }
+}
+
+impl Descriptions {
+    /// How the arguments of the tool of `offer` are described.
+    async fn of(&self, caller: &Caller, view: &View, offer: &Offer) -> Arc<JsonObject> {
+        let plain = || {
+            let form = offer.tool().input.and_then(|form| view.schemas().get(&form).cloned());
+            let form = form.and_then(|form| form.as_object().cloned());
+            Arc::new(form.unwrap_or_else(|| [("type".to_owned(), Value::from("object"))].into_iter().collect()))
+        };
+        let Some(form) = offer.tool().input else { return plain() };
+        let key = Described { agent: offer.offers().name.clone(), function: offer.tool().function.clone(), form };
+        if let Some(known) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Arc::clone(known);
+        }
+        let is_native = offer.offers().labels.get(TRANSPORT_LABEL).is_some_and(|it| it == TRANSPORT_MESH);
+        if !is_native {
+            return plain();
+        }
+        let questions = Questions::new(Arc::clone(caller.gossip()), Desk::default());
+        let question = Bytes::from(offer.tool().function.to_string());
+        let answer = questions.ask(offer.member(), INPUT_SCHEMA, question, Instant::now() + PATIENCE).await;
+        let Some(told) = answer.ok().and_then(|answer| serde_json::from_slice(&answer).ok()) else { return plain() };
+        let told: Arc<JsonObject> = Arc::new(told);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MANY {
+            known.clear();
+        }
+        known.insert(key, Arc::clone(&told));
+        told
+    }
+}
