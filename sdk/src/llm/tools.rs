@@ -112,10 +112,12 @@ fn offers(view: &View, caller: &Caller, filter: &ToolFilter, model: &str) -> Vec
             found.push(offer);
         }
     }
-    // A model is no tool of a model; and routes are called by nobody.
+    // A model is no tool of a model, nor what else its provider tells people; and routes are called by nobody.
     found.retain(|offer| {
         let tool = offer.tool();
-        *tool.capability != *model && !tool.tags.iter().any(|tag| **tag == *STREAM_TAG) && !tool.function.contains(':')
+        let is_providers = || offer.offers().tools.iter().any(|other| *other.capability == *model);
+        let is_model = *tool.capability == *model || tool.tags.iter().any(|tag| **tag == *STREAM_TAG);
+        !is_model && !tool.function.contains(':') && !(filter.mode == FilterMode::Every && is_providers())
     });
     if found.len() > MAX_TOOLS {
         tracing::warn!(tools = found.len(), "a model is shown the first {MAX_TOOLS} tools only: narrow its filter");

@@ -37,9 +37,6 @@ async fn no_mode(llm: Llm<String>) {}
 #[mesh::llm(provider("llm"), max_iterations = 0)]
 async fn never(llm: Llm<String>) {}
 
-#[mesh::llm(provider("llm"), prompt = "prompts/nowhere.j2")]
-async fn no_file(llm: Llm<String>) {}
-
 #[mesh::llm(provider("llm"))]
 fn impatient(llm: Llm<String>) {}
 
