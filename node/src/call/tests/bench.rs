@@ -119,6 +119,14 @@ impl ToolHost for TestHost {
                 }
                 Ok(Payload::Value("3".into()))
             }
+            "break" => {
+                context.outlet.send(Update::Chunk("0".into())).await;
+                Err(Fault::new(FaultKind::Failed, "as asked"))
+            }
+            "busy" => {
+                let data = Some(Bytes::from_static(b"{\"retry_after\":60}"));
+                Err(Fault { data, ..Fault::new(FaultKind::Overloaded, "as asked") })
+            }
             "panic" => panic!("as asked"),
             "fail" => Err(Fault::new(FaultKind::Failed, "as asked")),
             "relay" => {

@@ -1,6 +1,7 @@
 //! Resolving, spreading, failing over, giving up.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_gossip::catalog::Owner;
@@ -9,7 +10,7 @@ use tokio::time::Instant;
 
 use super::bench::{Plan, ask, counts, idempotent, provides, tool};
 use crate::call::options::CallOptions;
-use crate::call::{CallError, CallSettings, Request, Target};
+use crate::call::{CallError, CallSettings, Request, Tailor, Target};
 use crate::context::{Outlet, Scope, Update};
 use crate::tool::{FaultKind, Payload, ToolDescriptor};
 use crate::trace::{Outcome, SpanKind, TraceContext};
@@ -276,4 +277,47 @@ async fn more_calls_at_once_than_a_node_makes_are_refused_at_once() {
     request.options.timeout = Some(Duration::from_millis(50));
     let error = asker.caller.call(request).await.unwrap_err();
     assert!(!matches!(error, CallError::Overloaded(_)), "there is room again: {error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tool_that_fails_is_called_again_elsewhere_unless_it_was_heard() {
+    let asker = Plan::default().start(&[]).await;
+    let tools = || Plan::with([idempotent("fail"), idempotent("break")]);
+    let (one, other) = (tools().start(&[&asker]).await, tools().start(&[&asker]).await);
+    asker.sees("break", 2).await;
+    let again = |capability| {
+        let mut request = ask(capability);
+        request.options.retry_count = Some(1);
+        request
+    };
+    let runs = || one.host.runs() + other.host.runs();
+    asker.caller.call(again("fail")).await.unwrap_err();
+    assert_eq!(runs(), 2);
+    let (queue, mut updates) = mpsc::channel(8);
+    asker.caller.call_streaming(again("break"), Outlet::to(queue)).await.unwrap_err();
+    assert_eq!(runs(), 3);
+    assert!(updates.recv().await.is_some() && updates.recv().await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_for_rest_is_left_alone_while_others_are_there() {
+    let asker = Plan::default().start(&[]).await;
+    let busy = Plan::with([provides("busy", "work")]).start(&[&asker]).await;
+    let free = Plan::with([provides("who", "work")]).start(&[&asker]).await;
+    asker.sees("work", 2).await;
+    for _ in 0..20 {
+        assert_eq!(asker.asks(ask("work")).await, free.agent.as_str());
+    }
+    assert!(busy.host.runs() <= 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn arguments_can_be_written_for_whoever_is_chosen() {
+    let asker = Plan::default().start(&[]).await;
+    let echo = Plan::with([tool("echo")]).start(&[&asker]).await;
+    asker.sees("echo", 1).await;
+    let tailor: Tailor = Arc::new(|tool| format!("{{\"for\":\"{}\"}}", tool.function).into());
+    let reply = asker.caller.call(Request { tailor: Some(tailor), ..ask("echo") }).await.unwrap();
+    assert_eq!(reply.payload, Payload::Value(r#"{"for":"echo"}"#.into()));
+    assert_eq!(echo.host.runs(), 1);
 }
