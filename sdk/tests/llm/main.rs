@@ -14,7 +14,7 @@ use mesh::prelude::*;
 use mesh::testing::{Mesh, RunningMesh};
 use mesh_node::trace::{Outcome, Span, SpanKind};
 use schemars::JsonSchema;
-use script::{Script, Turn, claude, openai, wants};
+use script::{Script, Turn, claude, openai, says, wants};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::Barrier;
@@ -96,11 +96,11 @@ fn rome() -> Plan {
 
 fn both_tools() -> Turn {
     let destination = json!({ "destination": "Rome" });
-    Turn::Says(wants(&[("flights", &destination), ("hotels", &destination)]))
+    says(wants(&[("flights", &destination), ("hotels", &destination)]))
 }
 
 fn answers(plan: &Plan) -> Turn {
-    Turn::Says(Reply::text(serde_json::to_string(plan).unwrap()))
+    says(Reply::text(serde_json::to_string(plan).unwrap()))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -233,7 +233,7 @@ async fn words_come_as_they_are_said_and_a_lost_speaker_is_taken_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_loop_without_end_ends_with_what_was_said() {
-    let endless = Turn::Says(wants(&[("lookup", &json!({ "word": "a" })), ("nothing", &json!({}))]));
+    let endless = says(wants(&[("lookup", &json!({ "word": "a" })), ("nothing", &json!({}))]));
     let script = Script::of([endless.clone(), endless]);
     let mesh = mesh_of([planner(), claude(&script), dictionary("dictionary")]).await;
     let told: Value = mesh.call("asking", args! { question: "?" }).await.unwrap();
@@ -255,8 +255,8 @@ fn dictionary(name: &str) -> Agent {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tools_of_one_name_are_told_apart_and_one_that_vanished_is_told() {
     let word = json!({ "word": "a" });
-    let script = Script::of([Turn::Hangs, Turn::Says(wants(&[("oxford__lookup", &word), ("duden__lookup", &word)]))]);
-    script.add([Turn::Says(Reply::text("Done."))]);
+    let script = Script::of([Turn::Hangs, says(wants(&[("oxford__lookup", &word), ("duden__lookup", &word)]))]);
+    script.add([says(Reply::text("Done."))]);
     let mut mesh = mesh_of([planner(), claude(&script), dictionary("oxford"), dictionary("duden")]).await;
     let dep = mesh.dep::<Value>("asking").unwrap();
     let asking = tokio::spawn(async move { dep.call(args! { question: "?" }).await });

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, watch};
 #[derive(Clone, Debug)]
 pub(crate) enum Turn {
     /// Answers.
-    Says(Reply),
+    Says(Box<Reply>),
     /// Answers with these words.
     Streams(&'static [&'static str]),
     /// Says these words, and fails.
@@ -67,7 +67,7 @@ impl Script {
 
     async fn answer(&self, request: Value, vendor: &str) -> Result<Value> {
         let reply = match self.next(request).await? {
-            Turn::Says(reply) => reply,
+            Turn::Says(reply) => *reply,
             Turn::Streams(words) => Reply::text(words.concat()),
             Turn::Breaks(_) | Turn::Hangs => return Err(broken()),
             Turn::Fails(trouble) => return Err(trouble.error("the vendor says no")),
@@ -142,6 +142,11 @@ async fn gpt_whole(request: Value, script: State<Arc<Script>>) -> Result<Value> 
 #[mesh::tool(name = "gpt_stream", capability = "llm", tags = ["openai", "ai.mcpmesh.stream"], idempotent)]
 async fn gpt_pieces(request: Value, script: State<Arc<Script>>) -> Stream<String> {
     Arc::clone(&script).stream(request, "openai")
+}
+
+/// Answers with `reply`.
+pub(crate) fn says(reply: Reply) -> Turn {
+    Turn::Says(Box::new(reply))
 }
 
 /// A provider with the tag `claude`.
