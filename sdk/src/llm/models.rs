@@ -34,6 +34,9 @@ const LOST: u32 = 3;
 /// How long the next look at busy providers is put off at most: another one may join meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
+/// How long it is put off at least, whatever providers say.
+const LEAST_WAIT: Duration = Duration::from_millis(20);
+
 /// How many frames a provider is ahead.
 const AHEAD: usize = 64;
 
@@ -109,7 +112,7 @@ impl Providers {
                 if now + wait >= deadline {
                     return Err(Why::Busy { retry_after: wait, said: error.to_string() });
                 }
-                sleep(wait.min(LOOK_AGAIN)).await;
+                sleep(wait.clamp(LEAST_WAIT, LOOK_AGAIN)).await;
                 continue;
             }
             let is_loss = matches!(error, CallError::MayHaveRun { .. } | CallError::Unreachable { .. });
