@@ -117,7 +117,8 @@ fn offers(view: &View, caller: &Caller, filter: &ToolFilter, model: &str) -> Vec
         let tool = offer.tool();
         let is_providers = || offer.offers().tools.iter().any(|other| *other.capability == *model);
         let is_model = *tool.capability == *model || tool.tags.iter().any(|tag| **tag == *STREAM_TAG);
-        !is_model && !tool.function.contains(':') && !(filter.mode == FilterMode::Every && is_providers())
+        let is_left_out = is_model || (filter.mode == FilterMode::Every && is_providers());
+        !is_left_out && !tool.function.contains(':')
     });
     if found.len() > MAX_TOOLS {
         tracing::warn!(tools = found.len(), "a model is shown the first {MAX_TOOLS} tools only: narrow its filter");
