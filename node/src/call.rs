@@ -152,7 +152,7 @@ impl Caller {
         }
         let inner = &*self.inner;
         inner.budget.earn();
-        Course::new(inner, request, updates).run().await
+        Course::begin(inner, request, updates).await.run().await
     }
 
     /// Who will do for `selector` now, asked in the namespace of this node, and why others will not.

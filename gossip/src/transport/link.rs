@@ -14,11 +14,8 @@ use super::proof::Role;
 use crate::id::{MemberId, Session};
 use crate::keyring::KeyHash;
 
-/// How long a link that is being replaced may take to finish its streams.
-const RETIREMENT: Duration = Duration::from_secs(10);
-
-/// How long such a link waits at least for a stream that was on its way.
-const LINGER: Duration = Duration::from_millis(50);
+/// How long a link that was replaced has to be idle at least: a stream may be on its way.
+pub(super) const LINGER: Duration = Duration::from_millis(50);
 
 pub(super) struct Link {
     pub(super) connection: Connection,
@@ -96,16 +93,21 @@ impl Link {
         self.retired.cancel();
     }
 
-    /// Waits until the link has been retired and nobody needs it any more. Dropping the future loses nothing.
+    /// Waits until the link has been retired and nobody needs it any more, however long its streams take. Dropping the
+    /// future loses nothing.
     pub(super) async fn outlived(&self) {
         self.retired.cancelled().await;
         let mut usage = self.usage.subscribe();
-        let idle = async {
+        loop {
+            // It cannot fail: we hold the sender.
             let _ = usage.wait_for(|usage| usage.streams == 0).await;
             // What the other end began before it knew may still be on its way.
-            tokio::time::sleep((4 * self.connection.rtt()).max(LINGER)).await;
-        };
-        let _ = tokio::time::timeout(RETIREMENT, idle).await;
+            let linger = (4 * self.connection.rtt()).max(LINGER);
+            let begun = usage.wait_for(|usage| usage.streams > 0);
+            if tokio::time::timeout(linger, begun).await.is_err() {
+                return;
+            }
+        }
     }
 }
 

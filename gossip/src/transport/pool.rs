@@ -14,6 +14,9 @@ use crate::id::MemberId;
 /// The most dials under way at once; more are refused rather than queued.
 const MAX_DIALS: usize = 128;
 
+/// The most links to one member that were replaced and still serve streams; the oldest is closed for a further one.
+const MAX_RETIRED: usize = 4;
+
 type Outcome = Option<Result<Arc<Link>, DialError>>;
 
 pub(super) struct Pool {
@@ -25,6 +28,8 @@ pub(super) struct Pool {
 #[derive(Default)]
 struct State {
     links: BTreeMap<MemberId, Arc<Link>>,
+    /// Links that were replaced, oldest first, until their last stream has ended.
+    retired: BTreeMap<MemberId, Vec<Arc<Link>>>,
     dials: BTreeMap<MemberId, watch::Sender<Outcome>>,
     is_closed: bool,
 }
@@ -85,10 +90,10 @@ impl Pool {
         if let Some(held) = state.links.get(&link.member).filter(|held| held.is_open()).cloned() {
             let is_same_pair = held.session == link.session && held.role != link.role;
             if is_same_pair && self.is_by_lower(&held) {
-                link.retire();
+                state.retire(link);
                 return Ok(held);
             }
-            held.retire();
+            state.retire(&held);
         } else if state.links.len() >= self.max_links {
             state.make_room()?;
         }
@@ -100,20 +105,30 @@ impl Pool {
         Ok(Arc::clone(link))
     }
 
-    /// Forgets `link` if it is the one in use.
+    /// Forgets `link`, whether it is the one in use or was replaced.
     pub(super) fn forget(&self, link: &Arc<Link>) {
         let mut state = self.lock();
+        if let Some(retired) = state.retired.get_mut(&link.member) {
+            retired.retain(|held| !Arc::ptr_eq(held, link));
+            if retired.is_empty() {
+                state.retired.remove(&link.member);
+            }
+        }
         if state.links.get(&link.member).is_some_and(|held| Arc::ptr_eq(held, link)) {
             state.links.remove(&link.member);
         }
     }
 
-    pub(super) fn link_to(&self, member: &MemberId) -> Option<Arc<Link>> {
-        self.lock().links.get(member).cloned()
+    /// All links to `member`, those that were replaced included.
+    pub(super) fn links_to(&self, member: &MemberId) -> Vec<Arc<Link>> {
+        let state = self.lock();
+        state.links.get(member).into_iter().chain(state.retired.get(member).into_iter().flatten()).cloned().collect()
     }
 
+    /// All links to everybody, those that were replaced included.
     pub(super) fn links(&self) -> Vec<Arc<Link>> {
-        self.lock().links.values().cloned().collect()
+        let state = self.lock();
+        state.links.values().chain(state.retired.values().flatten()).cloned().collect()
     }
 
     /// Takes no links and allows no dials from now on; whoever waits for one hears so.
@@ -121,6 +136,7 @@ impl Pool {
         let mut state = self.lock();
         state.is_closed = true;
         state.links.clear();
+        state.retired.clear();
         for (_, dial) in std::mem::take(&mut state.dials) {
             dial.send_replace(Some(Err(DialError::Closed)));
         }
@@ -136,6 +152,16 @@ impl Pool {
 }
 
 impl State {
+    /// Has `link` serve its streams to their end, and no others.
+    fn retire(&mut self, link: &Arc<Link>) {
+        link.retire();
+        let retired = self.retired.entry(link.member).or_default();
+        retired.push(Arc::clone(link));
+        if retired.len() > MAX_RETIRED {
+            retired.remove(0).close(Close::Replaced);
+        }
+    }
+
     /// The link that has been idle longest, closed ones before all others.
     fn idlest(&self) -> Option<MemberId> {
         let idle = self.links.values().filter(|link| !link.is_open() || link.usage().streams == 0);

@@ -225,9 +225,9 @@ impl Quic {
         Ok(())
     }
 
-    /// Closes the connection with `member`, if there is one: because it is dead, or has just been banned.
+    /// Closes all connections with `member`: because it is dead, or has just been banned.
     pub fn disconnect(&self, member: &MemberId, reason: Close) {
-        if let Some(link) = self.shared.pool.link_to(member) {
+        for link in self.shared.pool.links_to(member) {
             self.shared.pool.forget(&link);
             self.shared.refuse(&link.connection, reason);
         }

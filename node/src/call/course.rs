@@ -72,9 +72,12 @@ struct Plan {
 }
 
 impl<'a> Course<'a> {
-    pub(super) fn new(inner: &'a Inner, request: Request, outlet: Outlet) -> Self {
-        let session = request.session.clone();
-        let session = session.or_else(|| arguments::session_in(&request.arguments));
+    pub(super) async fn begin(inner: &'a Inner, request: Request, outlet: Outlet) -> Self {
+        let begun = Instant::now();
+        let session = match request.session.clone() {
+            Some(session) => Some(session),
+            None => arguments::session_aside(request.arguments.clone()).await,
+        };
         Self {
             inner,
             at: TraceContext::below(request.scope.trace.as_ref()),
@@ -82,7 +85,7 @@ impl<'a> Course<'a> {
             request,
             outlet,
             id: CallId::random(),
-            begun: Instant::now(),
+            begun,
             tried: Vec::new(),
             rounds: 1,
             attempts: 0,

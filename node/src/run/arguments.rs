@@ -11,6 +11,9 @@ use crate::context::SessionKey;
 /// How deep arguments may be nested.
 pub const MAX_NESTING: usize = 128;
 
+/// From this size on a look takes milliseconds.
+const MUCH_BYTES: usize = 1 << 20;
+
 /// The argument that names a session where nothing else does.
 pub const SESSION_ID: &str = "session_id";
 
@@ -74,6 +77,19 @@ pub fn split(arguments: Bytes) -> Result<(Bytes, Aside), BadArguments> {
     Ok((without(&arguments, &meant_for_us), aside))
 }
 
+/// As [`split`]; much is looked at where it holds up nobody else, gossip least of all. Dropping the future loses nothing.
+///
+/// # Errors
+/// [`BadArguments`], in words for the caller.
+pub async fn split_aside(arguments: Bytes) -> Result<(Bytes, Aside), BadArguments> {
+    if arguments.len() < MUCH_BYTES {
+        return split(arguments);
+    }
+    let looked = tokio::task::spawn_blocking(move || split(arguments));
+    // It fails only where the runtime goes down, and whoever waits with it.
+    looked.await.unwrap_or(Err(BadArguments::Malformed))
+}
+
 /// Checks `arguments` as [`split`] does, and leaves them as they are.
 ///
 /// # Errors
@@ -82,8 +98,17 @@ pub fn check(arguments: &[u8]) -> Result<(), BadArguments> {
     scan(arguments).map(drop)
 }
 
+/// The argument `session_id`, if there is one that can be a session key. Much is looked at where it holds up nobody else.
+/// Dropping the future loses nothing.
+pub async fn session_aside(arguments: Bytes) -> Option<SessionKey> {
+    if arguments.len() < MUCH_BYTES {
+        return session_in(&arguments);
+    }
+    tokio::task::spawn_blocking(move || session_in(&arguments)).await.ok().flatten()
+}
+
 /// The argument `session_id`, if there is one that can be a session key.
-pub fn session_in(arguments: &[u8]) -> Option<SessionKey> {
+fn session_in(arguments: &[u8]) -> Option<SessionKey> {
     scan(arguments).map(|members| read(arguments, &members)).ok()?.session
 }
 

@@ -175,7 +175,8 @@ impl Inner {
         })?;
         self.check_agent(&arrival)?;
         let tool = self.tool(&arrival.tool)?;
-        let (arguments, aside) = arguments::split(std::mem::take(&mut arrival.arguments))
+        let (arguments, aside) = arguments::split_aside(std::mem::take(&mut arrival.arguments))
+            .await
             .map_err(|error| Fault::new(FaultKind::InvalidArguments, error.to_string()))?;
         let mut scope = self.scope_of(std::mem::take(&mut arrival.scope), aside);
         if tool.options.session_required == Some(true) && scope.session.is_none() {

@@ -49,7 +49,7 @@ async fn a_clock_that_is_moved_by_an_hour_forth_and_back_disturbs_nobody() {
     for (offset, seconds) in [("+3600", HOUR), ("-3600", -HOUR)] {
         turn(offset);
         eventually("the clock is moved", || says(&clock, seconds)).await;
-        scene.keep_calling(Duration::from_secs(3)).await;
+        scene.keep_calling(Duration::from_millis(1_500)).await;
     }
     let counts = scene.consumer.node().gossip().metrics().await.unwrap().counts;
     assert_eq!((counts.suspicions, counts.deaths), (0, 0), "{counts:?}");

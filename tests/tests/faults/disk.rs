@@ -1,19 +1,35 @@
 //! A home directory on a disk that is full.
 
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use mesh::args;
-use mesh_tests::lab::eventually;
-use nix::sys::signal::Signal;
+use mesh_node::runtime_file::running;
+use mesh_tests::lab::{binaries, eventually};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::room::Room;
 use crate::scene::{Scene, ended, victim};
+
+/// What was detached in a home, and is nobody's child, ends with this.
+struct Swept(PathBuf);
+
+impl Drop for Swept {
+    fn drop(&mut self) {
+        for node in running(&self.0) {
+            // It may be gone by now.
+            let _ = kill(Pid::from_raw(node.pid.cast_signed()), Signal::SIGKILL);
+        }
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_under_the_home_stops_nobody_who_runs_and_is_named_to_newcomers() {
     let scene = Scene::new().await;
     let room = Room::with_disks();
+    let _swept = Swept(room.outside(&scene.lab.home().join("small")));
     // The consumer has its home elsewhere, with the same key.
     let home = scene.lab.home().join("small");
     fs::create_dir(&home).unwrap();
@@ -32,6 +48,13 @@ async fn a_full_disk_under_the_home_stops_nobody_who_runs_and_is_named_to_newcom
     let started = meshctl(&start("first"));
     assert!(started.status.success(), "{started:?}");
     scene.until_offered_by(1).await;
+    // A seed that has much to say, and whose log is there too.
+    let mut seed = scene.lab.command("sh");
+    seed.args(["-c", r#"exec "$0" seed --listen 127.0.0.1:0 2> "$MCP_MESH_HOME/seed.log""#]);
+    seed.arg(binaries().join("meshctl")).env("MCP_MESH_HOME", &home).env("MCP_MESH_LOG_LEVEL", "debug");
+    let mut seed = scene.lab.start(&mut room.inside(&seed));
+    let serves = || async { running(&small).into_iter().find(|node| node.role == "seed")?.http_url };
+    let seed_url = eventually("the seed serves", serves).await;
 
     // It fails when nothing more fits, which is what it is for.
     let _ = fs::write(small.join("ballast"), vec![0; 2 << 20]);
@@ -51,6 +74,8 @@ async fn a_full_disk_under_the_home_stops_nobody_who_runs_and_is_named_to_newcom
     let complaint = String::from_utf8_lossy(&second.stderr).into_owned();
     assert!(!second.status.success() && complaint.contains("No space left on device"), "{complaint}");
 
+    let seen = meshctl(&["members", "--node", &seed_url]);
+    assert!(seen.status.success() && seed.ended().is_none(), "{seen:?}");
     let newcomer = scene.lab.start(&mut room.inside(scene.command().env("MCP_MESH_HOME", &home)));
     let (status, said) = ended(newcomer, Signal::SIGCONT).await;
     assert!(!status.success() && said.contains("error: ") && said.contains("No space left on device"), "{said}");
@@ -69,4 +94,6 @@ async fn a_full_disk_under_the_home_stops_nobody_who_runs_and_is_named_to_newcom
     let stopped = meshctl(&["stop"]);
     assert!(stopped.status.success(), "{stopped:?}");
     scene.until_offered_by(0).await;
+    let (status, said) = ended(seed, Signal::SIGTERM).await;
+    assert!(status.success(), "{said}");
 }

@@ -21,7 +21,8 @@ async fn an_agent_that_is_told_to_end_finishes_what_it_does_and_takes_nothing_ne
     let refused = scene.dep::<String>("echo").call(args! { text: "?" }).await.unwrap_err();
     assert!(refused.to_string().starts_with("dependency_unavailable"), "{refused}");
     assert!(!call.is_finished(), "it is out of resolution while it still works");
-    assert_eq!(call.await.unwrap().unwrap(), 1500);
+    let result = call.await.unwrap();
+    assert!(matches!(result, Ok(1500)), "{result:?}, {}", victim.log());
     let (status, log) = ended(victim, Signal::SIGCONT).await;
     assert!(status.success(), "{log}");
     let left = || async {
@@ -46,6 +47,22 @@ async fn an_agent_that_is_told_to_end_goes_within_its_bound_whatever_its_tools_d
     let (status, log) = ended(victim, Signal::SIGTERM).await;
     assert!(told.elapsed() < Duration::from_secs(5), "{:?}", told.elapsed());
     assert!(status.success() && log.contains("calls were cut short"), "{log}");
+    assert!(call.await.unwrap().is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_is_told_twice_to_end_goes_at_once() {
+    let scene = Scene::new().await;
+    let [victim] = scene.victims().await;
+    let hang = scene.dep::<String>("hang");
+    let call = tokio::spawn(async move { hang.call(()).await });
+    scene.until_diary("it hangs", |entry| entry.begun == 1).await;
+    victim.signal(Signal::SIGTERM);
+    scene.until_offered_by(0).await;
+    let told = Instant::now();
+    let (status, log) = ended(victim, Signal::SIGTERM).await;
+    assert!(told.elapsed() < Duration::from_secs(3), "{:?}", told.elapsed());
+    assert!(status.success() && log.contains("told again"), "{log}");
     assert!(call.await.unwrap().is_err());
 }
 

@@ -3,7 +3,7 @@
 //! Every member has an address at which it listens, and another one under which all others know it. The relay sits on the
 //! latter: what comes to it goes on to the former, later or never, and seems to come from where its sender is known.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mesh::args;
+use mesh_node::call::{Caller, Request, Target};
+use mesh_node::context::Outlet;
 use mesh_tests::fuzz::Dice;
-use mesh_tests::lab::Process;
+use mesh_tests::lab::{PATIENCE, Process};
 use serde_json::Value;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
@@ -131,7 +133,7 @@ async fn a_fifth_of_all_packets_lost_and_fifty_milliseconds_on_every_link_cost_t
     let echo = scene.dep::<String>("echo");
     let begun = Instant::now();
     let mut times = Vec::new();
-    while begun.elapsed() < Duration::from_secs(10) {
+    while begun.elapsed() < Duration::from_secs(6) {
         let issued = Instant::now();
         assert_eq!(echo.call(args! { text: "hello" }).await.unwrap(), "hello", "after {times:?}");
         times.push(issued.elapsed());
@@ -159,5 +161,50 @@ async fn a_fifth_of_all_packets_lost_and_fifty_milliseconds_on_every_link_cost_t
             states.len() == 4 && states.iter().all(|state| matches!(state.as_str(), Some("alive" | "suspect"))),
             "{seen}"
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_begins_the_moment_its_callee_appears_goes_on_for_as_long_as_it_likes() {
+    const CALLEES: usize = 4;
+    let scene = Scene::new().await;
+    let _victims: [Process; CALLEES] = std::array::from_fn(|_| scene.victim());
+    let gossip = scene.consumer.node().gossip();
+    let mut views = gossip.watch();
+    let (mut streams, mut known) = (JoinSet::new(), BTreeSet::new());
+    // At this moment both ends have something to ask, and may connect at once; one of the connections is given up.
+    while known.len() < CALLEES {
+        let view = Arc::clone(&views.borrow_and_update());
+        let callees =
+            view.catalog().agents().filter(|agent| agent.offers.is_some_and(|offers| !offers.tools.is_empty()));
+        for owner in callees.map(|agent| agent.owner.clone()) {
+            if known.insert(owner.clone()) {
+                let request = Request { tool: Some("pour".into()), ..Request::new(Target::Exactly(owner), "{}") };
+                let caller = scene.consumer.node().caller().clone();
+                streams.spawn(async move { listened(caller, request).await });
+            }
+        }
+        tokio::time::timeout(PATIENCE, views.changed()).await.expect("all appear").unwrap();
+    }
+    while let Some(ended) = streams.join_next().await {
+        assert_eq!(ended.unwrap(), Ok(()));
+    }
+}
+
+/// Takes a piece ten times a second for longer than anything is waited for beneath.
+async fn listened(caller: Caller, request: Request) -> Result<(), String> {
+    let (queue, mut pieces) = mpsc::channel(1);
+    let taken = async {
+        let mut ticks = tokio::time::interval(Duration::from_millis(100));
+        for _ in 0..110 {
+            ticks.tick().await;
+            if pieces.recv().await.is_none() {
+                return std::future::pending().await;
+            }
+        }
+    };
+    tokio::select! {
+        ended = caller.call_streaming(request, Outlet::to(queue)) => Err(format!("{:?}", ended.map(drop))),
+        () = taken => Ok(()),
     }
 }

@@ -24,15 +24,20 @@ async fn bulk_transfers_both_ways_make_nobody_suspect_anybody() {
     let gossip = scene.consumer.node().gossip();
     let mut events = gossip.events();
     let begun = Instant::now();
-    let mut bytes = 0;
-    while begun.elapsed() < Duration::from_secs(5) {
-        let call =
-            Request { tool: Some("echo".into()), ..Request::new(Target::Agent("victim".into()), arguments.clone()) };
-        let Payload::Value(result) = caller.call(call).await.unwrap().payload else { panic!("a value") };
-        assert_eq!(result.len(), MAX_PAYLOAD_BYTES - frame + 2);
-        bytes += arguments.len() + result.len();
-    }
-    println!("{} MiB in {:?}", bytes >> 20, begun.elapsed());
+    let transfers = async || {
+        let mut bytes = 0;
+        while begun.elapsed() < Duration::from_secs(5) {
+            let to = Target::Agent("victim".into());
+            let call = Request { tool: Some("echo".into()), ..Request::new(to, arguments.clone()) };
+            let Payload::Value(result) = caller.call(call).await.unwrap().payload else { panic!("a value") };
+            assert_eq!(result.len(), MAX_PAYLOAD_BYTES - frame + 2);
+            bytes += arguments.len() + result.len();
+        }
+        bytes
+    };
+    // Two at a time, so that much is under way both ways at once.
+    let bytes = tokio::join!(transfers(), transfers());
+    println!("{} MiB in {:?}", (bytes.0 + bytes.1) >> 20, begun.elapsed());
     let counts = gossip.metrics().await.unwrap().counts;
     assert_eq!((counts.suspicions, counts.deaths), (0, 0), "{counts:?}");
     while let Ok(Ok(event)) = tokio::time::timeout(Duration::ZERO, events.next()).await {
@@ -82,4 +87,28 @@ async fn ten_thousand_calls_at_once_are_served_or_refused_clearly_and_leave_no_m
     }
     let grown = after_each[3].0.saturating_sub(after_each[1].0);
     assert!(grown < 8 << 20, "{grown} bytes more after two more rounds: {after_each:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_mcp_clients_at_once_are_served_or_refused_clearly() {
+    const CLIENTS: usize = 1_000;
+    let scene = Scene::alone().await;
+    let victim = scene.lab.start(scene.command().env("MESH_MAX_RUNNING", "16"));
+    scene.until_offered_by(1).await;
+    let url = format!("{}/mcp", scene.file(&victim).await.http_url.unwrap());
+    let params = r#"{"name":"work","arguments":{"milliseconds":20}}"#;
+    let call = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#);
+    let client = reqwest::Client::new();
+    let ask = async || {
+        let request = client.post(&url).header("content-type", "application/json").body(call.clone());
+        request.send().await.unwrap().json::<Value>().await.unwrap()
+    };
+    let answers: Vec<_> = (0..CLIENTS).map(|_| ask()).collect::<FuturesUnordered<_>>().collect().await;
+    let is_served = |answer: &&Value| answer["result"]["structuredContent"]["result"] == 20;
+    let (served, refused): (Vec<_>, Vec<_>) = answers.iter().partition(is_served);
+    println!("{} served, {} refused", served.len(), refused.len());
+    assert!(served.len() >= 16, "{} served", served.len());
+    let is_clear = |answer: &&&Value| answer["result"]["isError"] == true && answer.to_string().contains("under way");
+    assert_eq!(refused.iter().filter(is_clear).count(), refused.len(), "{:?}", refused.first());
+    scene.keep_calling(Duration::from_millis(50)).await;
 }

@@ -1,12 +1,16 @@
 //! Two groups of agents on two machines, and the cable between them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use mesh_tests::lab::{Lab, Process, eventually};
+use mesh_tests::lab::{Lab, PATIENCE, Process};
 use serde_json::Value;
 
 use crate::room::Room;
 use crate::scene::{self, victim};
+
+/// Every look is a process of its own.
+const LOOK: Duration = Duration::from_millis(250);
 
 const PLACES: [&str; 2] = ["10.78.0.1", "10.78.0.2"];
 
@@ -49,12 +53,19 @@ impl<'a> Member<'a> {
 
     /// Waits until it sees so many live ones, and gives where the others are.
     async fn until_sees(&self, live: usize) -> Vec<String> {
-        let what = format!("{} sees {live} live members", self.gossip);
-        let enough = || async {
-            let seen = self.sees();
-            Some(seen).filter(|seen| seen.values().filter(|(is_live, ..)| *is_live).count() == live)
+        let mut looks = tokio::time::interval(LOOK);
+        let enough = async {
+            loop {
+                looks.tick().await;
+                let seen = self.sees();
+                if seen.values().filter(|(is_live, ..)| *is_live).count() == live {
+                    return seen;
+                }
+            }
         };
-        let seen = eventually(&what, enough).await;
+        let seen = tokio::time::timeout(PATIENCE, enough).await;
+        let seen =
+            seen.unwrap_or_else(|_| panic!("{} does not see {live} live members: {:?}", self.gossip, self.sees()));
         seen.into_values().filter(|(is_live, ..)| !is_live).map(|(.., addresses)| addresses).collect()
     }
 

@@ -1,10 +1,15 @@
 //! Who gets a connection, and that a pair has one.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{LOOPBACK, Recipe, SOON, id_of};
+use crate::transport::link::LINGER;
 use crate::transport::quic::{AskError, Close, DialError};
+use crate::transport::stream::open;
+
+/// A kind of streams.
+const KIND: u8 = 16;
 
 #[tokio::test]
 async fn two_nodes_ask_each_other_over_one_connection() {
@@ -47,6 +52,49 @@ async fn simultaneous_dials_end_with_one_connection_and_every_question_answered(
         assert_eq!(a.ask(&b, "still").await.unwrap(), "still");
         assert_eq!(b.ask(&a, "there").await.unwrap(), "there");
     }
+}
+
+#[tokio::test]
+async fn a_connection_that_was_replaced_serves_its_streams_to_their_end_and_such_as_come_late() {
+    let (a, b) = (Recipe::of(1).start(), Recipe::of(2).start());
+    let mut streams = b.quic.register(KIND, 1).unwrap();
+    let shared = a.quic.shared_for_tests();
+    let old = shared.link_to(b.id, b.address).await.unwrap();
+    // `a` dials once more, as if it knew nothing of the first one; `b` replaces that, and waits for what is on its way.
+    shared.pool.forget(&old);
+    let new = shared.link_to(b.id, b.address).await.unwrap();
+    assert!(!Arc::ptr_eq(&old, &new));
+    let mut stream = open(&old, KIND).await.unwrap();
+    let mut taken = streams.recv().await.unwrap();
+    let begun = Instant::now();
+    while begun.elapsed() < 4 * LINGER {
+        stream.send.write_all(b"x").await.unwrap();
+        taken.receive.read_exact(&mut [0]).await.unwrap();
+    }
+    b.has_connections(2).await;
+    drop((stream, taken));
+    b.has_connections(1).await;
+    a.has_connections(1).await;
+    assert!(!old.is_open() && new.is_open());
+}
+
+#[tokio::test]
+async fn connections_that_were_replaced_have_a_bound_and_end_with_their_member() {
+    let (a, b) = (Recipe::of(1).start(), Recipe::of(2).start());
+    let mut streams = b.quic.register(KIND, 16).unwrap();
+    let shared = a.quic.shared_for_tests();
+    let (mut links, mut held) = (Vec::new(), Vec::new());
+    for _ in 0..8 {
+        let link = shared.link_to(b.id, b.address).await.unwrap();
+        held.push((open(&link, KIND).await.unwrap(), streams.recv().await.unwrap()));
+        shared.pool.forget(&link);
+        links.push(link);
+    }
+    // The one in use, and four that still serve.
+    b.has_connections(5).await;
+    assert!(links[7].is_open() && !links[0].is_open());
+    b.quic.disconnect(&a.id, Close::Banned);
+    b.has_connections(0).await;
 }
 
 #[tokio::test]

@@ -352,8 +352,9 @@ fn lost(error: &ConnectionError) -> End {
     let moved = [Close::Replaced, Close::Idle, Close::Silent].map(|close| VarInt::from_u32(close as u32));
     match error {
         ConnectionError::ApplicationClosed(close) if moved.contains(&close.error_code) => End::Moved,
-        // Closed by us in favour of another one; had we given the member up, its line would be gone.
-        ConnectionError::LocallyClosed => End::Moved,
+        // Closed by us in favour of another one, or idle since another one is used: had we given the member up, its line
+        // would be gone.
+        ConnectionError::LocallyClosed | ConnectionError::TimedOut => End::Moved,
         _ => End::Lost(Cause::Lost),
     }
 }

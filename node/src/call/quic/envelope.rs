@@ -277,15 +277,16 @@ mod tests {
     proptest! {
         #[test]
         fn damaged_envelopes_are_read_or_refused(at in any::<prop::sample::Index>(), to in any::<u8>(), cut in any::<prop::sample::Index>()) {
-            let mut bytes = full().encode().unwrap()[2..].to_vec();
+            let whole = full().encode().unwrap()[2..].to_vec();
+            let mut bytes = whole.clone();
             let at = at.index(bytes.len());
             bytes[at] = to;
             if let Ok(read) = Envelope::decode(&bytes) {
                 let again = read.encode().unwrap();
                 prop_assert_eq!(Envelope::decode(&again[2..]), Ok(read));
             }
-            bytes.truncate(cut.index(bytes.len()));
-            prop_assert_eq!(Envelope::decode(&bytes).is_err(), true);
+            // What was damaged may say that it is shorter, and be right.
+            prop_assert_eq!(Envelope::decode(&whole[..cut.index(whole.len())]).is_err(), true);
         }
 
         #[test]

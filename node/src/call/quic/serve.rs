@@ -105,7 +105,7 @@ impl Server {
         let _ = timeout(patience, self.shared.calls.wait()).await;
     }
 
-    /// How many calls are under way.
+    /// How many calls are under way, those included whose result has not been acknowledged.
     pub fn under_way(&self) -> usize {
         self.shared.calls.len()
     }
@@ -182,6 +182,7 @@ async fn serve_one(shared: Arc<Shared>, mut stream: MemberStream, place: OwnedSe
         Ok((envelope, arguments, held)) => {
             // One that is under way may be sent again, on another connection.
             if shared.is_draining.load(Ordering::Relaxed) && !shared.dispatch.knows(&(member, envelope.id)) {
+                tracing::debug!(?member, call = ?envelope.id, "a call came while this agent leaves");
                 let fault = Fault::new(FaultKind::Draining, "the agent is leaving");
                 let _ = timeout(CLEAN_UP, answer.end(Err(fault))).await;
                 return;
@@ -211,27 +212,36 @@ async fn serve_one(shared: Arc<Shared>, mut stream: MemberStream, place: OwnedSe
             };
             let guard = cancelled.clone().drop_guard();
             let served = run(&*shared.dispatch, arrival, updates, answer, until);
-            until_gone(served, gone, &cancelled).await;
+            tokio::pin!(gone);
+            let is_answered = until_gone(served, gone.as_mut(), &cancelled).await;
             guard.disarm();
-            drop(held);
+            drop((held, place));
+            if is_answered {
+                // Whoever drains waits for us as well: a goodbye must not overtake the result.
+                let _ = timeout(CLEAN_UP, gone).await;
+            }
         }
     }
-    drop(place);
 }
 
-/// Follows a run to its end, or to its caller's.
-async fn until_gone(run: impl Future<Output = ()>, gone: impl Future<Output = Gone>, cancelled: &CancellationToken) {
+/// Follows a run to its end, or to its caller's. Says whether the caller was there to the end.
+async fn until_gone(
+    run: impl Future<Output = ()>,
+    gone: impl Future<Output = Gone>,
+    cancelled: &CancellationToken,
+) -> bool {
     tokio::pin!(run);
     let why = tokio::select! {
-        () = &mut run => return,
+        () = &mut run => return true,
         why = gone => why,
     };
     if why == Gone::Lost && timeout(RETURN, &mut run).await.is_ok() {
-        return;
+        return false;
     }
     cancelled.cancel();
     // Whoever does not heed it is dropped.
     let _ = timeout(CLEAN_UP, &mut run).await;
+    false
 }
 
 async fn run(
@@ -262,7 +272,7 @@ async fn run(
 /// How a caller went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Gone {
-    /// It said that it wants no result.
+    /// It has the result, or said that it wants none.
     GaveUp,
     /// The connection to it broke.
     Lost,
@@ -273,7 +283,7 @@ enum Gone {
 struct Answer<'a>(Option<&'a mut SendStream>);
 
 impl Answer<'_> {
-    /// Ends when the caller does not want the answer any more.
+    /// Ends when the caller does not want the answer any more, or has all of it.
     fn gone(&self) -> impl Future<Output = Gone> + Send + 'static {
         let stopped = self.0.as_ref().map(|send| send.stopped());
         async move {
