@@ -135,6 +135,9 @@ fn settings_are_set_shown_and_taken_back() {
     assert_eq!(shown()["log_level"], "info");
     let path = lab.succeed(&["config", "path"]);
     assert_eq!(path.trim(), lab.home().join("config.toml").to_str().unwrap());
+    let mut unasked = lab.program("meshctl");
+    unasked.args(["config", "path"]).env_remove("MCP_MESH_HOME").env("HOME", "/somewhere");
+    assert_eq!(unasked.output().unwrap().stdout, b"/somewhere/.mcp-mesh/config.toml\n");
     assert!(lab.succeed(&["config", "keys"]).contains("log_level: "));
     for wrong in [&["config", "set", "colour", "red"][..], &["config", "set", "log_level", "loud"]] {
         crate::scene::complaint(&lab.meshctl(wrong), 1);

@@ -54,3 +54,19 @@ fn several_agents_are_named_by_what_they_run_and_a_process_answers_to_its_agent_
     assert!(stage.succeed(&["stop", "date-service"]).contains("Agent 'hello-date' stopped"));
     assert!(stage.succeed(&["stop", "hello-world"]).contains("Seed stopped"));
 }
+
+#[test]
+fn a_tool_that_lacks_what_it_depends_on_is_shown_so_and_can_still_be_asked() {
+    let stage = Stage::new();
+    stage.succeed(&["start", "-d", "--wait", &program(&stage, "failover-boss")]);
+    let call = ["call", "squares", r#"{"count": 3}"#];
+    let said = stage.succeed(&call);
+    assert!(said.contains(r#""isError": true"#) && said.contains("dependency_unavailable"), "{said}");
+    assert!(stage.succeed(&["list", "--tools"]).contains("unavailable"));
+    assert!(stage.succeed(&["status"]).contains("requires square, which nobody offers"));
+    assert_eq!(stage.meshctl(&["wait", "squares", "--timeout", "0.2"]).status.code(), Some(1));
+    stage.succeed(&["start", "-d", "--wait", &program(&stage, "failover-worker")]);
+    stage.succeed(&["wait", "squares"]);
+    assert!(!stage.succeed(&[&call[..], &["--fail"]].concat()).contains("dependency_unavailable"));
+    stage.succeed(&["stop"]);
+}
