@@ -25,6 +25,8 @@ pub(crate) enum Command {
     Completion(command::completion::Completion),
     /// Shows and changes the settings of this home.
     Config(command::config::Config),
+    /// Shows what the answers of models took: tokens and money.
+    Costs(command::costs::Costs),
     /// Shows what agents depend on, and why they have the providers they have.
     Deps(command::deps::Deps),
     /// Has the whole mesh forget a member that is gone, or keeps one out.
@@ -47,6 +49,9 @@ pub(crate) enum Command {
     Members(command::members::Members),
     /// Serves the mesh as one MCP server over standard input and output, for clients that start a command.
     Mcp(command::mcp::Mcp),
+    /// Is a model of an LLM vendor as an agent.
+    #[command(hide = true)]
+    Provider(command::provider::Provider),
     /// Runs a seed: a node at a well-known address, which newcomers ask first. `start` brings one up by itself.
     Seed(command::seed::Seed),
     /// Starts agents, and a seed when none answers.
@@ -82,7 +87,7 @@ impl Command {
     /// How many threads it needs.
     pub(crate) const fn threads(&self) -> Threads {
         match self {
-            Self::Mcp(_) | Self::Seed(_) | Self::Wrap(_) => Threads::Many,
+            Self::Mcp(_) | Self::Provider(_) | Self::Seed(_) | Self::Wrap(_) => Threads::Many,
             _ => Threads::One,
         }
     }
@@ -97,6 +102,7 @@ impl Command {
             Self::Call(command) => command.run().await,
             Self::Completion(command) => command.run(),
             Self::Config(command) => command.run(),
+            Self::Costs(command) => command.run().await,
             Self::Deps(command) => command.run().await,
             Self::ForceLeave(command) => command.run().await,
             Self::Init(command) => command.run(),
@@ -108,6 +114,7 @@ impl Command {
             Self::Man(command) => command.run(),
             Self::Members(command) => command.run().await,
             Self::Mcp(command) => command.run().await,
+            Self::Provider(command) => command.run().await,
             Self::Seed(command) => command.run().await,
             Self::Start(command) => command.run().await,
             Self::Status(command) => command.run().await,

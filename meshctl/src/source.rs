@@ -1,4 +1,4 @@
-//! What `start` is given: a crate folder, a program, or a command; and what to execute for it.
+//! What `start` is given: a crate folder, a program, a command, or a model; and what to execute for it.
 
 use std::env;
 use std::fs;
@@ -22,6 +22,13 @@ pub(crate) enum Source {
     Command(Vec<String>),
     /// An MCP server: what `meshctl wrap` is to be told.
     Wrapped(Vec<String>),
+    /// A model: what `meshctl provider` is to be told.
+    Provided {
+        /// The agent's name, which is among the words.
+        name: String,
+        /// The words.
+        words: Vec<String>,
+    },
 }
 
 impl Source {
@@ -64,6 +71,7 @@ impl Source {
             Self::Program(path) => stem(path),
             Self::Command(words) => words.first().and_then(|word| stem(Path::new(word))),
             Self::Wrapped(_) => None,
+            Self::Provided { name, .. } => Some(name.clone()),
         };
         name.context("this has no name: give --name")
     }
@@ -72,14 +80,14 @@ impl Source {
     pub(crate) fn folder(&self) -> Option<PathBuf> {
         match self {
             Self::Crate(it) => Some(it.folder.clone()),
-            Self::Program(_) | Self::Command(_) | Self::Wrapped(_) => None,
+            Self::Program(_) | Self::Command(_) | Self::Wrapped(_) | Self::Provided { .. } => None,
         }
     }
 
     /// Whether a process started from it can be expected to be an agent of ours. Scripts and commands may be anything.
     pub(crate) fn is_likely_ours(&self) -> bool {
         match self {
-            Self::Crate(_) | Self::Wrapped(_) => true,
+            Self::Crate(_) | Self::Wrapped(_) | Self::Provided { .. } => true,
             Self::Program(path) => !is_script(path),
             Self::Command(_) => false,
         }
@@ -95,12 +103,16 @@ impl Source {
             Self::Program(path) if path.exists() => Ok(vec![text(path)]),
             Self::Program(path) => bail!("path does not exist: {}", path.display()),
             Self::Command(words) => Ok(words.clone()),
-            Self::Wrapped(words) => {
-                let meshctl = env::current_exe().context("cannot tell which program this is")?;
-                Ok([text(&meshctl), "wrap".to_owned()].into_iter().chain(words.iter().cloned()).collect())
-            }
+            Self::Wrapped(words) => role("wrap", words),
+            Self::Provided { words, .. } => role("provider", words),
         }
     }
+}
+
+/// This program as what runs `role`.
+fn role(role: &str, words: &[String]) -> anyhow::Result<Vec<String>> {
+    let meshctl = env::current_exe().context("cannot tell which program this is")?;
+    Ok([text(&meshctl), role.to_owned()].into_iter().chain(words.iter().cloned()).collect())
 }
 
 fn text(path: &Path) -> String {

@@ -128,7 +128,7 @@ impl Sources {
                 let folder = path.parent().context("a program is in a folder")?.to_owned();
                 Self { folders: vec![folder], only: Some(path.clone()) }
             }
-            Source::Command(_) | Source::Wrapped(_) => {
+            Source::Command(_) | Source::Wrapped(_) | Source::Provided { .. } => {
                 let folder =
                     launch.folder.clone().map_or_else(env::current_dir, Ok).context("cannot tell the folder")?;
                 Self { folders: vec![folder], only: None }

@@ -119,6 +119,13 @@ impl Agent {
         self
     }
 
+    /// A tool that no function stands for: one whose name or tags are known only when the program runs. Crates that make
+    /// agents, as providers of models do, describe it by hand.
+    pub fn define(mut self, tool: Definition) -> Self {
+        self.tools.push(tool);
+        self
+    }
+
     /// A route that it serves: `.route::<plan>()`. An agent with routes and no tools is of type `api`.
     pub fn route<R: Route>(mut self) -> Self {
         self.routes.push(R::definition());

@@ -201,6 +201,16 @@ impl Context {
         T::received(payload).map_err(wrong)
     }
 
+    /// The id of the agent whose HTTP is at `url`, if it is in the mesh.
+    pub fn agent_at(&self, url: &str) -> Option<String> {
+        let wanted = url.trim_end_matches('/');
+        let view = self.0.call.mesh.gossip().view();
+        let is_there = |urls: &[String]| urls.iter().any(|url| url.trim_end_matches('/') == wanted);
+        let mut agents = view.catalog().agents();
+        let found = agents.find(|agent| agent.offers.is_some_and(|offers| is_there(&offers.endpoints)));
+        found.map(|agent| agent.owner.agent.to_string())
+    }
+
     fn scope(&self) -> Scope {
         self.0.call.scope.clone()
     }

@@ -153,6 +153,10 @@ pub use mesh_macros::service;
 /// It returns what is `Serialize` and `JsonSchema`, [`Content`], [`Stream<T>`](Stream) or an `impl Stream`, or a `Result`
 /// of these with any error. A function that is not `async` runs on a thread where it may block.
 pub use mesh_macros::tool;
+/// Why a call has no result, by what the caller may do.
+pub use mesh_node::call::CallError;
+/// Where agents of this user keep what outlives them: `MCP_MESH_HOME`, else `.mcp-mesh` in the user's home directory.
+pub use mesh_node::config::env::home;
 pub use mesh_node::health::Verdict;
 
 pub use agent::{Agent, AgentError, IntoVerdict, RunningAgent, run, start};

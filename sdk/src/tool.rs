@@ -92,6 +92,13 @@ impl Definition {
         self
     }
 
+    /// Something else that consumers are told, verbatim.
+    #[must_use]
+    pub fn kwarg(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.descriptor.kwargs.insert(name.into(), value.into());
+        self
+    }
+
     /// A name for people.
     #[must_use]
     pub fn title(mut self, title: &str) -> Self {

@@ -82,8 +82,9 @@ fn listen(text: &str) -> Result<(IpAddr, Option<u16>), String> {
     address.or_else(|_| ip()).map_err(|_| format!("{text:?} is no address: write `0.0.0.0` or `0.0.0.0:7745`"))
 }
 
-/// Writes the log to standard error: what `MESH_LOG` selects, else all of the level that `MCP_MESH_LOG_LEVEL` says, and of
-/// the MCP library, which logs every message, only what is wrong.
+/// Writes the log to standard error: what `MESH_LOG` selects, else all of the level that `MCP_MESH_LOG_LEVEL` says; of
+/// the MCP library, which logs every message, only what is wrong, and nothing of the vendors' client, whose errors quote
+/// what was asked.
 ///
 /// # Errors
 /// When that names no level.
@@ -92,7 +93,8 @@ pub(crate) fn log_to_stderr() -> anyhow::Result<()> {
         Ok(text) => settings::log_level(&text).map_err(anyhow::Error::msg).context("MCP_MESH_LOG_LEVEL")?,
         Err(_) => "info",
     };
-    let filter = EnvFilter::try_from_env("MESH_LOG").unwrap_or_else(|_| EnvFilter::new(format!("{level},rmcp=warn")));
+    let filter =
+        EnvFilter::try_from_env("MESH_LOG").unwrap_or_else(|_| EnvFilter::new(format!("{level},rmcp=warn,genai=off")));
     // Where standard error is a file on a full disk, saying that it is would panic.
     let log = tracing_subscriber::fmt().with_writer(io::stderr).log_internal_errors(false);
     log.with_ansi(false).with_env_filter(filter).init();

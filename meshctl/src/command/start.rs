@@ -4,6 +4,7 @@ mod detach;
 mod foreground;
 mod foreign;
 mod plan;
+mod provided;
 pub(crate) mod wrapped;
 
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use clap::Args;
 
 use self::foreign::Foreign;
 use self::plan::Plan;
+use self::provided::Provided;
 use self::wrapped::Wrapped;
 use crate::book::Book;
 use crate::duration;
@@ -27,7 +29,7 @@ use crate::settings::{self, Settings};
 /// What to start, and how.
 #[derive(Debug, Args)]
 pub(crate) struct Start {
-    /// Crate folders (`folder`, or `folder:binary` when it has several) and programs.
+    /// Crate folders (`folder`, or `folder:binary` when it has several) and programs; or `provider`, with --model.
     pub(crate) agents: Vec<String>,
     /// Any other command. With --capability, --tags or --wrap it is an MCP server that joins the mesh; else an agent.
     #[arg(last = true, value_name = "COMMAND")]
@@ -118,6 +120,8 @@ pub(crate) struct Start {
     pub(crate) registry_port: Option<u16>,
     #[command(flatten)]
     pub(crate) wrapped: Wrapped,
+    #[command(flatten)]
+    pub(crate) provided: Provided,
     #[command(flatten)]
     pub(crate) foreign: Foreign,
 }

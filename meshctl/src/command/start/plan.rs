@@ -180,14 +180,19 @@ impl Plan {
 
 async fn launches(start: &Start, environment: BTreeMap<String, String>, home: &Home) -> anyhow::Result<Vec<Launch>> {
     let mut sources = Vec::new();
-    for agent in &start.agents {
+    let provided = start.provided.source(&start.agents, &start.wrapped, start.name.as_deref())?;
+    let agents = if provided.is_some() { &[] } else { start.agents.as_slice() };
+    for agent in agents {
         let mut source = Source::of(agent).await?;
         if let Source::Crate(it) = &mut source {
             it.release = start.release;
         }
         sources.push(source);
     }
-    sources.extend(start.wrapped.source(&start.command, start.name.as_deref())?);
+    sources.extend(match provided {
+        Some(provided) => Some(provided),
+        None => start.wrapped.source(&start.command, start.name.as_deref())?,
+    });
     if start.name.is_some() && sources.len() > 1 {
         bail!("--name names one agent, and {} were given: start them one by one", sources.len());
     }

@@ -1,0 +1,104 @@
+//! The file of a ledger: lines of JSON, appended; begun anew when it has grown.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+
+use super::book::{Book, Entry};
+
+/// A file that is longer than this is written anew at the next start, with sums instead of single entries.
+const COMPACT_AT: u64 = 1 << 20;
+
+/// No more than this is read of a file: what is behind it was not written by us.
+const MAX_BYTES: u64 = 256 << 20;
+
+/// How many replicas of a provider one machine may have.
+const MAX_REPLICAS: usize = 1000;
+
+/// Why figures cannot be kept.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot keep what calls cost in {path}: {why}; give it a home that can be written (MCP_MESH_HOME)", path = path.display())]
+pub struct CannotKeep {
+    path: PathBuf,
+    why: std::io::Error,
+}
+
+/// A file that is ours alone while this lives.
+#[derive(Debug)]
+pub(super) struct LedgerFile {
+    file: File,
+    /// Held for its lock.
+    _lock: File,
+}
+
+impl LedgerFile {
+    /// Takes the first file in `folder` that nobody has, and reads what is in it.
+    pub(super) fn open(folder: &Path, now: u64) -> Result<(Self, Book), CannotKeep> {
+        let cannot = |path: &Path| {
+            let path = path.to_owned();
+            move |why| CannotKeep { path, why }
+        };
+        fs::create_dir_all(folder).map_err(cannot(folder))?;
+        for number in 1..=MAX_REPLICAS {
+            let path = folder.join(format!("usage-{number}.jsonl"));
+            // The lock is on a file of its own: the other one is replaced when it has grown.
+            let lock_path = folder.join(format!("usage-{number}.lock"));
+            let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path);
+            let lock = lock.map_err(cannot(&lock_path))?;
+            match lock.try_lock() {
+                Ok(()) => {
+                    let (file, book) = read(&path, now).map_err(cannot(&path))?;
+                    return Ok((Self { file, _lock: lock }, book));
+                }
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(why)) => return Err(cannot(&lock_path)(why)),
+            }
+        }
+        let why = std::io::Error::other(format!("{MAX_REPLICAS} replicas run already"));
+        Err(cannot(folder)(why))
+    }
+
+    /// Adds all of `book` at the end.
+    pub(super) fn append(&mut self, book: &Book) -> std::io::Result<()> {
+        self.file.write_all(&text(book))
+    }
+}
+
+/// What is in the file, and the file at its end.
+fn read(path: &Path, now: u64) -> std::io::Result<(File, Book)> {
+    let mut file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
+    let length = file.metadata()?.len();
+    let mut book = Book::default();
+    let mut is_whole = true;
+    let mut lines = BufReader::new(Read::by_ref(&mut file).take(MAX_BYTES));
+    let mut line = Vec::new();
+    while {
+        line.clear();
+        lines.read_until(b'\n', &mut line)? > 0
+    } {
+        is_whole = line.ends_with(b"\n");
+        // A line that a crash cut off, or that somebody else wrote, is left out.
+        if let Ok(Entry { minute, line }) = serde_json::from_slice(&line) {
+            book.add(minute, &line);
+        }
+    }
+    let book = book.folded(now);
+    if length > COMPACT_AT || !is_whole {
+        let fresh = path.with_extension("fresh");
+        fs::write(&fresh, text(&book))?;
+        fs::rename(&fresh, path)?;
+        file = OpenOptions::new().append(true).open(path)?;
+    }
+    Ok((file, book))
+}
+
+fn text(book: &Book) -> Vec<u8> {
+    let mut text = Vec::new();
+    for entry in book.entries() {
+        // Numbers and texts can always be written; what is no finite number becomes null and is left out when read.
+        if serde_json::to_writer(&mut text, &entry).is_ok() {
+            text.push(b'\n');
+        }
+    }
+    text
+}

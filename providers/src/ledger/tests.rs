@@ -1,0 +1,71 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use super::*;
+
+fn usage(model: &str, tokens: u64) -> Usage {
+    Usage {
+        prompt_tokens: tokens,
+        completion_tokens: 1,
+        model: model.into(),
+        cost_usd: (model != "vllm/x").then_some(0.5),
+        ..Usage::default()
+    }
+}
+
+#[test]
+fn figures_survive_a_restart_and_a_line_that_was_cut_off() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = Ledger::folder(home.path(), "claude");
+    let ledger = Ledger::open(&folder).unwrap();
+    ledger.add(Some("planner"), &usage("local/a", 10));
+    ledger.add(Some("planner"), &usage("local/a", 20));
+    ledger.add(None, &usage("vllm/x", 5));
+    let before = ledger.lines(SystemTime::UNIX_EPOCH);
+    assert_eq!((before.len(), before[1].sum.calls, before[1].sum.prompt_tokens), (2, 2, 30));
+    assert_eq!((before[0].agent.as_str(), before[0].sum.unpriced, before[0].sum.cost_usd), ("-", 1, 0.0));
+    drop(ledger);
+
+    let path = folder.join("usage-1.jsonl");
+    let mut text = std::fs::read_to_string(&path).unwrap();
+    text.push_str("{\"m\":1,\"agent\":\"cut");
+    std::fs::write(&path, text).unwrap();
+    let again = Ledger::open(&folder).unwrap();
+    assert_eq!(again.lines(SystemTime::UNIX_EPOCH), before);
+    again.add(None, &usage("vllm/x", 5));
+    drop(again);
+    let third = Ledger::open(&folder).unwrap();
+    assert_eq!(third.lines(SystemTime::UNIX_EPOCH)[0].sum.calls, 2);
+}
+
+#[test]
+fn replicas_keep_a_file_each() {
+    let home = tempfile::tempdir().unwrap();
+    let first = Ledger::open(home.path()).unwrap();
+    let second = Ledger::open(home.path()).unwrap();
+    first.add(None, &usage("local/a", 1));
+    assert_eq!(second.lines(SystemTime::UNIX_EPOCH), []);
+    drop((first, second));
+    assert!(home.path().join("usage-2.jsonl").exists());
+}
+
+#[test]
+fn only_what_is_asked_for_is_summed_and_old_minutes_become_hours() {
+    let mut book = Book::default();
+    let line = |agent: &str| Line { agent: agent.into(), model: "m".into(), sum: Sum { calls: 1, ..Sum::default() } };
+    let now = 1_000_000;
+    for age in [0, 1, 90, 10_001, 10_002, 600_000] {
+        book.add(now - age, &line("a"));
+    }
+    let calls = |book: &Book, since| book.lines(since).first().map_or(0, |line| line.sum.calls);
+    assert_eq!(calls(&book, now - 60), 2);
+    assert_eq!(calls(&book, 0), 6);
+    let folded = book.folded(now);
+    assert_eq!((calls(&folded, 0), folded.entries().count()), (5, 4));
+}
+
+#[test]
+fn a_name_of_any_length_is_kept_short() {
+    let ledger = Ledger::in_memory();
+    ledger.add(Some(&"x\n".repeat(1000)), &usage("local/a", 1));
+    assert_eq!(ledger.lines(SystemTime::UNIX_EPOCH)[0].agent, "x".repeat(MAX_NAME));
+}

@@ -1,0 +1,50 @@
+//! Models as agents, and what their answers took.
+
+use serde_json::Value;
+
+use crate::stage::Stage;
+
+const QUESTION: &str =
+    r#"{"request": {"messages": [{"role": "user", "content": "Hello!"}], "caller_agent": "planner"}}"#;
+
+fn costs(stage: &Stage, arguments: &[&str]) -> Value {
+    let said = stage.succeeds(&[&["costs", "--json"], arguments].concat());
+    serde_json::from_str(&said).unwrap()
+}
+
+#[test]
+fn a_model_is_started_asked_and_paid_for_and_its_figures_outlive_it() {
+    let stage = Stage::new();
+    let start = || stage.succeeds(&["start", "-d", "provider", "--model", "local", "--tags", "claude,fast"]);
+    start();
+    let said = stage.succeeds(&["call", "local_provider", QUESTION]);
+    assert!(said.contains("[local demonstration model] You said: Hello!"), "{said}");
+    let streamed = stage.succeeds(&["call", "--stream", "local_provider_stream", QUESTION]);
+    assert!(streamed.contains("_mesh_frame"), "{streamed}");
+    let listed = stage.succeeds(&["list", "--tools"]);
+    assert!(listed.contains("claude,fast") && listed.contains("ai.mcpmesh.stream"), "{listed}");
+
+    let before = costs(&stage, &["--last", "24h", "--agent", "planner"]);
+    assert_eq!((&before["total"]["calls"], &before["lines"][0]["model"]), (&2.into(), &"local/demonstration".into()));
+    assert_eq!(costs(&stage, &["--agent", "nobody"])["lines"], Value::Array(Vec::new()));
+    stage.succeeds(&["stop", "local-provider"]);
+    start();
+    assert_eq!(costs(&stage, &[])["total"], before["total"]);
+    assert!(stage.succeeds(&["costs"]).contains("planner"));
+}
+
+#[test]
+fn what_is_missing_for_a_model_is_said_at_once() {
+    let mut stage = Stage::new();
+    stage.set("ANTHROPIC_API_KEY", "");
+    let complains = |arguments: &[&str]| {
+        let output = stage.meshctl(arguments);
+        assert!(!output.status.success(), "{arguments:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(complains(&["start", "-d", "provider"]).contains("--model"));
+    assert!(complains(&["start", "-d", "provider", "--model", "llama3"]).contains("ollama/"));
+    assert!(complains(&["start", "-d", "--model", "local", "./elsewhere"]).contains("start provider"));
+    let said = complains(&["start", "-d", "--wait", "provider", "--model", "anthropic/claude-sonnet-4-5"]);
+    assert!(said.contains("ANTHROPIC_API_KEY"), "{said}");
+}
