@@ -8,29 +8,29 @@ const QUESTION: &str =
     r#"{"request": {"messages": [{"role": "user", "content": "Hello!"}], "caller_agent": "planner"}}"#;
 
 fn costs(stage: &Stage, arguments: &[&str]) -> Value {
-    let said = stage.succeeds(&[&["costs", "--json"], arguments].concat());
+    let said = stage.succeed(&[&["costs", "--json"], arguments].concat());
     serde_json::from_str(&said).unwrap()
 }
 
 #[test]
 fn a_model_is_started_asked_and_paid_for_and_its_figures_outlive_it() {
     let stage = Stage::new();
-    let start = || stage.succeeds(&["start", "-d", "provider", "--model", "local", "--tags", "claude,fast"]);
+    let start = || stage.succeed(&["start", "-d", "provider", "--model", "local", "--tags", "claude,fast"]);
     start();
-    let said = stage.succeeds(&["call", "local_provider", QUESTION]);
+    let said = stage.succeed(&["call", "local_provider", QUESTION]);
     assert!(said.contains("[local demonstration model] You said: Hello!"), "{said}");
-    let streamed = stage.succeeds(&["call", "--stream", "local_provider_stream", QUESTION]);
+    let streamed = stage.succeed(&["call", "--stream", "local_provider_stream", QUESTION]);
     assert!(streamed.contains("_mesh_frame"), "{streamed}");
-    let listed = stage.succeeds(&["list", "--tools"]);
+    let listed = stage.succeed(&["list", "--tools"]);
     assert!(listed.contains("claude,fast") && listed.contains("ai.mcpmesh.stream"), "{listed}");
 
     let before = costs(&stage, &["--last", "24h", "--agent", "planner"]);
     assert_eq!((&before["total"]["calls"], &before["lines"][0]["model"]), (&2.into(), &"local/demonstration".into()));
     assert_eq!(costs(&stage, &["--agent", "nobody"])["lines"], Value::Array(Vec::new()));
-    stage.succeeds(&["stop", "local-provider"]);
+    stage.succeed(&["stop", "local-provider"]);
     start();
     assert_eq!(costs(&stage, &[])["total"], before["total"]);
-    assert!(stage.succeeds(&["costs"]).contains("planner"));
+    assert!(stage.succeed(&["costs"]).contains("planner"));
 }
 
 #[test]

@@ -1,0 +1,6 @@
+//! The agent `budget-analyst`, alone.
+
+#[mesh::main]
+async fn main() -> mesh::Result {
+    trip_planner::run(["budget-analyst"]).await
+}

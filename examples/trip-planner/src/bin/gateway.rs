@@ -1,0 +1,6 @@
+//! The agent `gateway`, alone.
+
+#[mesh::main]
+async fn main() -> mesh::Result {
+    trip_planner::run(["gateway"]).await
+}
