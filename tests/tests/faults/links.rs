@@ -133,7 +133,7 @@ async fn a_fifth_of_all_packets_lost_and_fifty_milliseconds_on_every_link_cost_t
     let echo = scene.dep::<String>("echo");
     let begun = Instant::now();
     let mut times = Vec::new();
-    while begun.elapsed() < Duration::from_secs(6) {
+    while begun.elapsed() < Duration::from_secs(4) {
         let issued = Instant::now();
         assert_eq!(echo.call(args! { text: "hello" }).await.unwrap(), "hello", "after {times:?}");
         times.push(issued.elapsed());

@@ -26,7 +26,7 @@ async fn bulk_transfers_both_ways_make_nobody_suspect_anybody() {
     let begun = Instant::now();
     let transfers = async || {
         let mut bytes = 0;
-        while begun.elapsed() < Duration::from_secs(5) {
+        while begun.elapsed() < Duration::from_secs(3) {
             let to = Target::Agent("victim".into());
             let call = Request { tool: Some("echo".into()), ..Request::new(to, arguments.clone()) };
             let Payload::Value(result) = caller.call(call).await.unwrap().payload else { panic!("a value") };
