@@ -28,6 +28,9 @@ pub const VERSION_LABEL: &str = "version";
 /// The label of those who are no agents: what it says is their role.
 pub const ROLE_LABEL: &str = "role";
 
+/// What an offer says of a tool that may ask the MCP client that calls it something.
+pub(crate) const ASKS_CLIENT: &str = "asks_client";
+
 /// Everything that one agent tells the mesh, as records.
 pub(crate) type Records = BTreeMap<Key, Bytes>;
 
@@ -87,6 +90,9 @@ fn offered(tool: &ToolDescriptor, records: &mut Records) -> Tool {
     kwargs.extend(tool.options.to_kwargs());
     if tool.is_repeatable() {
         kwargs.insert("idempotent".into(), Value::Bool(true));
+    }
+    if tool.asks_client {
+        kwargs.insert(ASKS_CLIENT.into(), Value::Bool(true));
     }
     for expected in &tool.expected_schemas {
         publish(expected, &tool.name, records);

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use mesh_gossip::catalog::AgentId;
 use tokio_util::sync::CancellationToken;
 
@@ -63,6 +64,17 @@ pub trait Dispatch: Send + Sync + 'static {
     fn knows(&self, _: &CallKey) -> bool {
         false
     }
+}
+
+/// Whatever also looks after tools that somebody else runs, as an author's rmcp handler does.
+#[async_trait]
+pub trait Accompany: Dispatch {
+    /// Runs `work`, which somebody else does for the tool of `arrival`, as if it were that tool: within the same bounds,
+    /// and told of like it. Dropping the future ends the work.
+    ///
+    /// # Errors
+    /// What `work` says, or the [`Fault`] that it was not begun or not ended for.
+    async fn accompany(&self, arrival: Arrival, work: BoxFuture<'_, Result<(), Fault>>) -> Result<(), Fault>;
 }
 
 impl CallId {

@@ -65,6 +65,9 @@ pub struct ToolDescriptor {
     pub dependencies: Vec<Dependency>,
     /// The JSON Schemas that its dependencies are expected to match: the mesh needs them to compare.
     pub expected_schemas: Vec<Arc<JsonObject>>,
+    /// Whether it may ask the MCP client that calls it something, so that it has to be reached by MCP's own means where
+    /// there is such a client.
+    pub asks_client: bool,
     /// What else consumers are told, verbatim.
     pub kwargs: BTreeMap<String, Value>,
     /// Who runs its model, when it has one, and which tools the model is shown.
@@ -140,6 +143,9 @@ pub enum FaultKind {
     Cancelled,
     /// The result is larger than can travel.
     TooLarge,
+    /// What ran the tool was lost before it answered, as an MCP server behind an agent may be. The tool may have run:
+    /// only what is idempotent may be called again.
+    Lost,
 }
 
 impl Fault {
@@ -173,6 +179,7 @@ impl ToolDescriptor {
             options: CallOptions::default(),
             dependencies: Vec::new(),
             expected_schemas: Vec::new(),
+            asks_client: false,
             kwargs: BTreeMap::new(),
             model: None,
         }

@@ -188,7 +188,12 @@ impl ToolHost for WrappedServer {
 
     async fn call(&self, tool: &ToolDescriptor, arguments: Bytes, context: CallContext) -> Result<Payload, Fault> {
         let session = self.shared.session.load_full();
-        let along = invoke::Along { scope: &context.scope, cancelled: &context.cancelled, outlet: &context.outlet };
+        let along = invoke::Along {
+            scope: &context.scope,
+            cancelled: &context.cancelled,
+            outlet: &context.outlet,
+            client: context.client.as_ref(),
+        };
         invoke::call(&self.shared.name, session.as_deref(), &tool.name, &arguments, along).await
     }
 }

@@ -15,13 +15,18 @@ use mesh_node::mcp::Surface;
 use mesh_node::node::{Node, Plug};
 use mesh_node::tool::{Fault, FaultKind, Payload, ToolDescriptor, ToolHost, Tools};
 use rmcp::model::{
-    CallToolRequestParams, ClientConfig, GetPromptRequestParams, GetPromptResponse, GetPromptResult, ListPromptsResult,
-    ListResourcesResult, PaginatedRequestParams, Prompt, PromptMessage, ReadResourceRequestParams,
-    ReadResourceResponse, ReadResourceResult, Resource, ResourceContents, Role, ServerCapabilities, ServerConfig,
+    CallToolRequestParams, ClientCapabilities, ClientConfig, ElicitRequestParams, ElicitResult, ElicitationAction,
+    GetPromptRequestParams, GetPromptResponse, GetPromptResult, Implementation, ListPromptsResult, ListResourcesResult,
+    PaginatedRequestParams, Prompt, PromptMessage, ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult,
+    Resource, ResourceContents, Role, ServerCapabilities, ServerConfig,
 };
-use rmcp::service::{NotificationContext, Peer, RequestContext, RoleClient, RoleServer, RunningService};
+use rmcp::service::{
+    ClientLifecycleMode, NotificationContext, Peer, RequestContext, RoleClient, RoleServer, RunningService,
+    serve_client_with_lifecycle,
+};
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::{ClientHandler, ErrorData, ServerHandler, ServiceExt};
+use serde_json::json;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
@@ -162,8 +167,8 @@ async fn tools_prompts_and_resources_of_all_agents_are_behind_one_endpoint_and_c
     let add = client.list_all_tools().await.unwrap().remove(0);
     assert_eq!(add.description.as_deref(), Some("Says what add says."));
     assert_eq!(add.annotations.unwrap().read_only_hint, Some(true), "as its agent describes it");
-    assert_eq!(call(&client, "add").await.unwrap(), serde_json::json!({"x": 1}));
-    assert_eq!(call(&client, "one.add").await.unwrap(), serde_json::json!({"x": 1}));
+    assert_eq!(call(&client, "add").await.unwrap(), json!({"x": 1}));
+    assert_eq!(call(&client, "one.add").await.unwrap(), json!({"x": 1}));
     assert!(call(&client, "fail").await.unwrap_err().contains("out of paper"));
     assert!(call(&client, "nothing").await.unwrap_err().contains("unknown tool"));
 
@@ -186,7 +191,7 @@ async fn tools_prompts_and_resources_of_all_agents_are_behind_one_endpoint_and_c
     .await
     .unwrap();
     assert!(call(&client, "add").await.unwrap_err().contains("one.add, two.add"));
-    assert_eq!(call(&client, "two.add").await.unwrap(), serde_json::json!({"x": 1}));
+    assert_eq!(call(&client, "two.add").await.unwrap(), json!({"x": 1}));
     two.stop().await;
     timeout(PATIENCE, async {
         while names(&client).await != ["add", "fail"] {
@@ -197,4 +202,79 @@ async fn tools_prompts_and_resources_of_all_agents_are_behind_one_endpoint_and_c
     .unwrap();
     one.stop().await;
     door.stop().await;
+}
+
+/// Asks its client who it is, and says who asked.
+struct Asker(&'static str, watch::Sender<Tools>);
+
+impl Asker {
+    fn new(name: &'static str) -> Arc<Self> {
+        let ask = ToolDescriptor { asks_client: true, ..ToolDescriptor::new("ask") };
+        Arc::new(Self(name, watch::Sender::new([Arc::new(ask)].into())))
+    }
+}
+
+#[async_trait]
+impl ToolHost for Asker {
+    fn tools(&self) -> watch::Receiver<Tools> {
+        self.1.subscribe()
+    }
+
+    async fn call(&self, _: &ToolDescriptor, _: Bytes, context: CallContext) -> Result<Payload, Fault> {
+        let failed = |why: String| Fault::new(FaultKind::Failed, why);
+        context.outlet.send(Update::Progress { progress: 1.0, total: None, message: None }).await;
+        let client = context.client.ok_or_else(|| failed("nobody to ask".to_owned()))?;
+        let schema = json!({"type": "object", "properties": {"name": {"type": "string"}}});
+        let question = json!({"mode": "form", "message": "Who are you?", "requestedSchema": schema});
+        let answer = client.elicit(serde_json::from_value(question).unwrap()).await;
+        let answer = answer.map_err(|error| failed(error.to_string()))?;
+        Ok(Payload::Value(json!({"asked": self.0, "answer": answer.content}).to_string().into()))
+    }
+}
+
+/// A client whose user is called Anna.
+struct Anna;
+
+impl ClientHandler for Anna {
+    fn get_info(&self) -> ClientConfig {
+        let able = ClientCapabilities::builder().enable_elicitation().build();
+        ClientConfig::new(able, Implementation::new("anna", "1.0.0"))
+    }
+
+    async fn create_elicitation(
+        &self,
+        _: ElicitRequestParams,
+        _: RequestContext<RoleClient>,
+    ) -> Result<ElicitResult, ErrorData> {
+        Ok(ElicitResult::new(ElicitationAction::Accept).with_content(json!({"name": "Anna"})))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tool_asks_the_client_of_the_gateway_and_another_replica_does_when_the_first_is_gone() {
+    let home = tempfile::tempdir().unwrap();
+    let mut door = config("door", home.path(), &[]);
+    door.http.gateway = Some(true);
+    let door = Node::start(door, Plug::new(echo(&[]))).await.unwrap();
+    let start = async |name| Node::start(config("asker", home.path(), &[&door]), Plug::new(Asker::new(name))).await;
+    let mut replicas = [("one", Some(start("one").await.unwrap())), ("two", Some(start("two").await.unwrap()))];
+    until(&door, |view| offers(view, 2)).await;
+    let url = format!("{}/mesh/mcp", door.http_url().unwrap());
+    let transport = StreamableHttpClientTransport::from_uri(url.clone());
+    let client = serve_client_with_lifecycle(Anna, transport, ClientLifecycleMode::Initialize).await.unwrap();
+    let first = call(&client, "ask").await.unwrap();
+    assert_eq!(first["answer"], json!({"name": "Anna"}));
+    assert_eq!(call(&client, "ask").await.unwrap(), first, "a client stays with its replica");
+
+    let served = replicas.iter_mut().find(|(name, _)| first["asked"] == *name).unwrap();
+    served.1.take().unwrap().stop().await;
+    let second = call(&client, "ask").await.unwrap();
+    assert_eq!(second["answer"], json!({"name": "Anna"}));
+    assert_ne!(second["asked"], first["asked"]);
+
+    // Who cannot be asked hears so, as does the tool.
+    let transport = StreamableHttpClientTransport::from_uri(url);
+    let mute = timeout(PATIENCE, Listener::default().serve(transport)).await.unwrap().unwrap();
+    let refused = call(&mute, "ask").await.unwrap_err();
+    assert!(refused.contains("elicitation") || refused.contains("nobody to ask"), "{refused}");
 }

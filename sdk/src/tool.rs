@@ -142,6 +142,13 @@ impl Definition {
         self
     }
 
+    /// It may ask whoever calls it something.
+    #[must_use]
+    pub fn asks_client(mut self) -> Self {
+        self.descriptor.asks_client = true;
+        self
+    }
+
     /// How long a call may take.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {

@@ -1,9 +1,11 @@
-//! What the tests of the whole workspace share: where its files are, and what is thrown at every
-//! decoder, and where real processes run.
+//! What the tests of the whole workspace share: where its files are, what is thrown at every decoder, where real
+//! processes run, and the software of others that they meet.
 
 pub mod conformance;
 pub mod fuzz;
 pub mod lab;
+pub mod nodes;
+pub mod others;
 pub mod tree;
 
 /// The program that the README shows, compiled and run as a test of the documentation.

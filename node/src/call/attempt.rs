@@ -13,7 +13,7 @@ use super::quic::attempt::{AttemptError, Fate, NotReceived, Outgoing, Silence};
 use crate::context::{Origin, Outlet, Scope};
 use crate::offers::{TRANSPORT_LABEL, TRANSPORT_MESH};
 use crate::run::{Arrival, CallId, Runner};
-use crate::tool::{Fault, Payload};
+use crate::tool::{Fault, FaultKind, Payload};
 
 /// Everything that one attempt needs.
 pub(super) struct Attempt {
@@ -115,7 +115,7 @@ impl Attempt {
             outlet: self.outlet.clone(),
             ..Arrival::new(self.tool.clone(), self.arguments.clone(), Origin::Process)
         };
-        runner.run(arrival).await.map_err(Failed::Fault)
+        Ok(runner.run(arrival).await?)
     }
 }
 
@@ -127,6 +127,16 @@ impl Failed {
             Self::Fault(fault) => fault.message.clone(),
             Self::TimedOut => "the deadline passed".to_owned(),
             Self::TooLarge { what, bytes, .. } => format!("{what} of {bytes} bytes does not fit"),
+        }
+    }
+}
+
+impl From<Fault> for Failed {
+    fn from(fault: Fault) -> Self {
+        match fault.kind {
+            // The agent is there, but what it stands in front of is not: as if it were lost itself.
+            FaultKind::Lost => Self::Lost { why: fault.message },
+            _ => Self::Fault(fault),
         }
     }
 }
@@ -145,7 +155,7 @@ impl From<AttemptError> for Failed {
             AttemptError::Broken { fate: Fate::Unsent, .. } => Self::NotReceived { why, failure: Some(Failure::Lost) },
             AttemptError::Broken { fate: Fate::Answering, .. } => Self::LostInAnswer { why },
             AttemptError::Broken { .. } => Self::Lost { why },
-            AttemptError::Fault(fault) => Self::Fault(fault),
+            AttemptError::Fault(fault) => Self::from(fault),
             AttemptError::TimedOut { .. } => Self::TimedOut,
             AttemptError::TooLarge { what, bytes, limit } => Self::TooLarge { what, bytes, limit },
         }
@@ -160,7 +170,7 @@ impl From<HttpError> for Failed {
             HttpError::Refused(_) => Self::NotReceived { why, failure: Some(Failure::Single) },
             HttpError::Broken { has_begun: true, .. } => Self::LostInAnswer { why },
             HttpError::Broken { .. } => Self::Lost { why },
-            HttpError::Fault(fault) => Self::Fault(fault),
+            HttpError::Fault(fault) => Self::from(fault),
             HttpError::TooLarge { bytes, limit } => Self::TooLarge { what: "the result", bytes, limit },
         }
     }

@@ -20,7 +20,7 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use self::message::Message;
-use self::sse::Events;
+pub(crate) use self::sse::Events;
 use crate::context::{MAX_PAYLOAD_BYTES, Outlet, Scope};
 use crate::run::arguments;
 use crate::tool::{Fault, FaultKind, Payload};

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rmcp::model::{Tool, ToolAnnotations};
-use serde::Serialize;
+use rmcp::model::{CallToolResponse, CallToolResult, ResultType, Tool, ToolAnnotations};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
@@ -63,6 +63,28 @@ pub fn fault(fault: &Fault) -> Bytes {
     write(&shown)
 }
 
+/// What the text of a result of `tools/call` says: a result, a question to the client, or a task.
+///
+/// # Errors
+/// When it says nothing of that.
+pub fn response(text: &[u8]) -> Result<CallToolResponse, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Kind {
+        #[serde(rename = "resultType", default)]
+        kind: Option<ResultType>,
+    }
+    let kind = serde_json::from_slice::<Kind>(text)?.kind;
+    match kind {
+        Some(kind) if kind.is_input_required() => serde_json::from_slice(text).map(CallToolResponse::InputRequired),
+        Some(kind) if kind.is_task() => serde_json::from_slice(text).map(CallToolResponse::Task),
+        _ => {
+            let mut result: CallToolResult = serde_json::from_slice(text)?;
+            result.result_type.get_or_insert(ResultType::COMPLETE);
+            Ok(result.into())
+        }
+    }
+}
+
 /// How a kind of fault is called in [`FAULT_META_KEY`].
 pub fn kind_name(kind: FaultKind) -> &'static str {
     match kind {
@@ -77,6 +99,7 @@ pub fn kind_name(kind: FaultKind) -> &'static str {
         FaultKind::TimedOut => "timed_out",
         FaultKind::Cancelled => "cancelled",
         FaultKind::TooLarge => "too_large",
+        FaultKind::Lost => "lost",
     }
 }
 
@@ -173,8 +196,6 @@ fn unavailable(fault: &Fault) -> String {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
-
-    use rmcp::model::CallToolResult;
 
     use super::*;
 

@@ -4,7 +4,9 @@
 //! themselves, who are asked when a client wants to know. A tool is called as any other, balanced and failed over.
 
 mod directory;
+mod link;
 mod names;
+mod passage;
 mod session;
 mod shelf;
 mod tools;

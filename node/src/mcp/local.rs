@@ -24,7 +24,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::convert;
 use crate::propagation::Propagation;
-use crate::run::Dispatch;
+use crate::run::Accompany;
 use crate::tool::{ToolDescriptor, ToolHost, Tools};
 
 /// What all MCP sessions of one agent share.
@@ -34,7 +34,7 @@ pub struct Own {
     /// What the agent says about itself; nothing if empty.
     description: String,
     tools: watch::Receiver<Tools>,
-    calls: Arc<dyn Dispatch>,
+    calls: Arc<dyn Accompany>,
     propagation: Propagation,
 }
 
@@ -62,7 +62,7 @@ impl Own {
         version: impl Into<String>,
         description: impl Into<String>,
         host: &dyn ToolHost,
-        calls: Arc<dyn Dispatch>,
+        calls: Arc<dyn Accompany>,
         propagation: Propagation,
     ) -> Arc<Self> {
         let (name, version, description) = (name.into(), version.into(), description.into());
@@ -143,9 +143,9 @@ impl<H: ServerHandler> ServerHandler for Local<H> {
         match self.own.tool(&request.name) {
             Some(tool) => {
                 let level = self.level(&context);
-                call::run(&self.own, &tool, request, context, level).await.map(Into::into)
+                call::run(&self.own, &tool, request, context, level).await
             }
-            None => self.theirs.call_tool(request, context).await,
+            None => call::run_theirs(&self.own, &*self.theirs, request, context).await,
         }
     }
 

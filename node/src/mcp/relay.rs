@@ -4,8 +4,8 @@
 //! whatever MCP has, now or later, works through any node. A session stays with its replica: the id that the client sees
 //! names it, so that nothing has to be remembered here and every node can go on with it.
 
-mod proxy;
-mod replica;
+pub(super) mod proxy;
+pub(super) mod replica;
 #[cfg(test)]
 mod tests;
 mod ticket;
@@ -161,7 +161,7 @@ async fn relay(State(relay): State<Relay>, Path(agent): Path<String>, request: R
 }
 
 /// Who is asked for the same replica again as long as that lives, also outside of sessions: tasks live there.
-fn customer(headers: &HeaderMap, peer: Option<IpAddr>) -> String {
+pub(super) fn customer(headers: &HeaderMap, peer: Option<IpAddr>) -> String {
     let said = headers.get(SESSION_KEY_HEADER).and_then(|key| key.to_str().ok());
     said.map(str::to_owned).unwrap_or_else(|| peer.map(|peer| peer.to_string()).unwrap_or_default())
 }

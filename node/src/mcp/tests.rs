@@ -1,5 +1,5 @@
 //! The MCP server of an agent behind a real listener, asked by real clients.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, deprecated, reason = "tests, of what earlier protocols have as well")]
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use rmcp::model::{
-    CallToolRequestParams, ListPromptsResult, PaginatedRequestParams, Prompt, ProtocolVersion, ServerCapabilities,
+    CallToolRequestParams, CallToolResponse, CallToolResult, ClientCapabilities, ClientConfig, ContentBlock,
+    Implementation, ListPromptsResult, PaginatedRequestParams, Prompt, ProtocolVersion, ServerCapabilities,
     ServerConfig,
 };
 use rmcp::service::{ClientLifecycleMode, RequestContext};
@@ -21,7 +23,7 @@ use tokio::sync::{mpsc, watch};
 use super::{Endpoint, Own, Surface};
 use crate::context::{CallContext, Update};
 use crate::propagation::Propagation;
-use crate::run::{Arrival, Dispatch};
+use crate::run::{Accompany, Arrival, Dispatch};
 use crate::tool::{Fault, FaultKind, Payload, ToolDescriptor, ToolHost, Tools};
 
 /// Some tools, and what comes of calling them.
@@ -72,7 +74,16 @@ impl Dispatch for Agent {
     }
 }
 
-/// An author's handler with a prompt and nothing else.
+#[async_trait]
+impl Accompany for Agent {
+    async fn accompany(&self, arrival: Arrival, work: BoxFuture<'_, Result<(), Fault>>) -> Result<(), Fault> {
+        let is_refused = &*arrival.tool == "late";
+        let _ = self.arrivals.try_send(arrival);
+        if is_refused { Err(Fault::new(FaultKind::Overloaded, "too much to do")) } else { work.await }
+    }
+}
+
+/// An author's handler with a prompt, and tools that it does not list.
 struct Prompts;
 
 impl ServerHandler for Prompts {
@@ -87,6 +98,14 @@ impl ServerHandler for Prompts {
     ) -> Result<ListPromptsResult, ErrorData> {
         let prompts = vec![Prompt::new("poem", None::<String>, None)];
         Ok(ListPromptsResult { prompts, ..ListPromptsResult::default() })
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        Ok(CallToolResult::success(vec![ContentBlock::text(request.name)]).into())
     }
 }
 
@@ -107,7 +126,7 @@ pub(super) async fn serve(surface: Surface) -> Running {
     let (arrived, arrivals) = mpsc::channel(256);
     let names = ["echo", "day", "count", "wait", "ask", "fail"];
     let agent = Arc::new(Agent { tools: watch::channel(tools(&names)).0, arrivals: arrived });
-    let calls = Arc::clone(&agent) as Arc<dyn Dispatch>;
+    let calls = Arc::clone(&agent) as Arc<dyn Accompany>;
     let propagation = Propagation::new(["x-tenant"]);
     let own = Own::new("tester", "1.2.3", "Says things.", &*agent, calls, propagation);
     let endpoint = surface.endpoint(own);
@@ -175,6 +194,10 @@ async fn what_headers_say_arrives_with_the_call() {
 pub(super) struct Client(mpsc::Sender<String>);
 
 impl ClientHandler for Client {
+    fn get_info(&self) -> ClientConfig {
+        ClientConfig::new(ClientCapabilities::builder().enable_roots().build(), Implementation::default())
+    }
+
     async fn on_progress(
         &self,
         told: rmcp::model::ProgressNotificationParam,
@@ -264,4 +287,18 @@ async fn the_authors_prompts_are_served_beside_our_tools() {
     assert_eq!(client.list_all_tools().await.unwrap().len(), 6);
     let capabilities = client.peer_info().unwrap().capabilities.clone();
     assert!(capabilities.prompts.is_some() && capabilities.tools.unwrap().list_changed == Some(true));
+}
+
+#[tokio::test]
+async fn the_authors_tools_run_as_ours_do() {
+    let mut running = serve(Surface::of(Prompts)).await;
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let request = reqwest::Client::new().post(&running.url).header("traceparent", parent);
+    let answer: Value = request.json(&call("rhyme", json!({}))).send().await.unwrap().json().await.unwrap();
+    assert_eq!(answer["result"]["content"][0]["text"], "rhyme", "{answer}");
+    let arrival = running.arrivals.recv().await.unwrap();
+    assert_eq!((&*arrival.tool, arrival.scope.trace.unwrap().to_string().as_str()), ("rhyme", parent));
+    let (_, refused) = curl(&running.url, call("late", json!({}))).await;
+    assert_eq!(refused["result"]["isError"], true, "{refused}");
+    assert_eq!(refused["result"]["_meta"]["mesh/fault"], "overloaded");
 }

@@ -8,13 +8,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{self, Aside};
 use super::meters::Meters;
-use super::{Arrival, CallId, Dispatch};
+use super::{Accompany, Arrival, CallId, Dispatch};
 use crate::call::Caller;
 use crate::call::window::{CallKey, Once};
 use crate::context::{CallContext, Headers, MAX_PAYLOAD_BYTES, Origin, Outlet, Scope};
@@ -24,6 +25,10 @@ use crate::trace::{Outcome, Running, SpanKind, TraceContext};
 
 /// How long a tool may clean up once it was told that it is cancelled.
 const CLEAN_UP: Duration = Duration::from_millis(100);
+
+/// How runs of tools are called that an author's handler serves without listing them: their names are whatever clients
+/// make up, and nothing is kept by such names.
+const UNLISTED: &str = "unlisted";
 
 /// How a [`Runner`] runs.
 #[derive(Clone)]
@@ -155,18 +160,28 @@ impl Dispatch for Runner {
     }
 }
 
+#[async_trait]
+impl Accompany for Runner {
+    async fn accompany(&self, arrival: Arrival, work: BoxFuture<'_, Result<(), Fault>>) -> Result<(), Fault> {
+        let tool = self.0.tool(&arrival.tool).unwrap_or_else(|_| Arc::new(ToolDescriptor::new(UNLISTED)));
+        let (admitted, arrival) = self.0.admit(tool, arrival).await?;
+        self.0.attend(&admitted, &arrival.cancelled.child_token(), work).await
+    }
+}
+
 impl Inner {
     fn under_way(&self) -> usize {
         self.settings.most - self.places.available_permits().min(self.settings.most)
     }
 
     async fn take(&self, arrival: Arrival) -> Result<Payload, Fault> {
-        let (admitted, arrival) = self.admit(arrival).await?;
+        let tool = self.tool(&arrival.tool)?;
+        let (admitted, arrival) = self.admit(tool, arrival).await?;
         self.run(admitted, arrival).await
     }
 
     /// Looks at a call before anything runs.
-    async fn admit(&self, mut arrival: Arrival) -> Result<(Admitted, Arrival), Fault> {
+    async fn admit(&self, tool: Arc<ToolDescriptor>, mut arrival: Arrival) -> Result<(Admitted, Arrival), Fault> {
         if self.is_draining.load(Ordering::SeqCst) && arrival.origin != Origin::Process {
             return Err(Fault::new(FaultKind::Draining, "this agent is leaving"));
         }
@@ -174,7 +189,6 @@ impl Inner {
             Fault::new(FaultKind::Overloaded, format!("{} calls are under way, which is all", self.settings.most))
         })?;
         self.check_agent(&arrival)?;
-        let tool = self.tool(&arrival.tool)?;
         let (arguments, aside) = arguments::split_aside(std::mem::take(&mut arrival.arguments))
             .await
             .map_err(|error| Fault::new(FaultKind::InvalidArguments, error.to_string()))?;
@@ -239,25 +253,36 @@ impl Inner {
         verified.map_err(|why| Fault::new(FaultKind::Forbidden, format!("{} needs credentials: {why}", tool.name)))
     }
 
-    async fn run(&self, admitted: Admitted, arrival: Arrival) -> Result<Payload, Fault> {
-        let Admitted { tool, arguments, scope, at, parent, deadline, _place } = admitted;
-        let _counted = self.meters.running();
-        let mut span = Running::begin(self.caller.ring(), SpanKind::Tool, &at, parent, &tool.name);
-        span.span().tool = Some(tool.name.clone());
+    async fn run(&self, mut admitted: Admitted, arrival: Arrival) -> Result<Payload, Fault> {
         let cancelled = arrival.cancelled.child_token();
         // Whoever drops us ends the run; what the tool has started elsewhere learns it from the token.
         let _told = cancelled.clone().drop_guard();
         let context = CallContext {
-            mesh: self.caller.scoped(scope.clone()),
-            scope,
+            mesh: self.caller.scoped(admitted.scope.clone()),
+            scope: std::mem::take(&mut admitted.scope),
             origin: arrival.origin,
             cancelled: cancelled.clone(),
             outlet: arrival.outlet,
             client: arrival.client,
         };
-        let run = AssertUnwindSafe(self.host.call(&tool, arguments, context)).catch_unwind();
-        let outcome = within(run, &cancelled, deadline).await.unwrap_or_else(|panic| Err(panicked(&tool, &*panic)));
-        let outcome = outcome.and_then(fitting);
+        let arguments = std::mem::take(&mut admitted.arguments);
+        let run = async { self.host.call(&admitted.tool, arguments, context).await.and_then(fitting) };
+        self.attend(&admitted, &cancelled, run).await
+    }
+
+    /// Follows a run to its end, which comes in time, and tells what came of it.
+    async fn attend<T>(
+        &self,
+        admitted: &Admitted,
+        cancelled: &CancellationToken,
+        run: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T, Fault> {
+        let Admitted { tool, at, parent, deadline, .. } = admitted;
+        let _counted = self.meters.running();
+        let mut span = Running::begin(self.caller.ring(), SpanKind::Tool, at, *parent, &tool.name);
+        span.span().tool = Some(tool.name.clone());
+        let run = AssertUnwindSafe(run).catch_unwind();
+        let outcome = within(run, cancelled, *deadline).await.unwrap_or_else(|panic| Err(panicked(tool, &*panic)));
         let (ended, note) = match &outcome {
             Ok(_) => (Outcome::Ok, String::new()),
             Err(fault) => (ended_with(fault.kind), fault.message.clone()),
@@ -268,10 +293,14 @@ impl Inner {
     }
 }
 
-type Caught = Result<Result<Payload, Fault>, Box<dyn std::any::Any + Send>>;
+type Caught<T> = Result<Result<T, Fault>, Box<dyn std::any::Any + Send>>;
 
 /// What comes of `run` before it is cancelled and before `deadline`. Cut short, it is told, and given a moment.
-async fn within(run: impl Future<Output = Caught>, cancelled: &CancellationToken, deadline: Instant) -> Caught {
+async fn within<T>(
+    run: impl Future<Output = Caught<T>>,
+    cancelled: &CancellationToken,
+    deadline: Instant,
+) -> Caught<T> {
     tokio::pin!(run);
     let fault = tokio::select! {
         biased;

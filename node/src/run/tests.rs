@@ -5,13 +5,13 @@ use std::time::Duration;
 use mesh_gossip::MemberId;
 use tokio::time::Instant;
 
-use super::{Arrival, RunSettings};
+use super::{Accompany, Arrival, RunSettings};
 use crate::call::options::CallOptions;
 use crate::call::tests::bench::{Plan, counts, tool};
-use crate::context::Origin;
+use crate::context::{Origin, Scope};
 use crate::propagation::Propagation;
 use crate::tool::{FaultKind, Payload, ToolDescriptor};
-use crate::trace::Outcome;
+use crate::trace::{Outcome, SpanKind};
 
 fn arrival(tool: &str, arguments: &str) -> Arrival {
     Arrival::new(tool, arguments.to_owned(), Origin::Client)
@@ -108,4 +108,27 @@ async fn tools_that_require_credentials_or_a_session_are_not_run_without() {
     assert_eq!(node.runner.run(arrival("secret", "{}")).await.unwrap_err().kind, FaultKind::Forbidden);
     assert_eq!(node.runner.run(arrival("mine", "{}")).await.unwrap_err().kind, FaultKind::InvalidArguments);
     node.runner.run(arrival("mine", r#"{"session_id":"anna"}"#)).await.unwrap();
+}
+
+#[tokio::test]
+async fn work_that_somebody_else_does_is_bounded_and_told_of_as_a_run() {
+    let settings = RunSettings { most: 1, ..RunSettings::default() };
+    let node = Plan { settings, ..Plan::with([tool("who")]) }.start(&[]).await;
+    node.runner.accompany(arrival("who", "{}"), Box::pin(async { Ok(()) })).await.unwrap();
+    let span = node.caller.ring().last().unwrap();
+    assert_eq!((span.kind, &*span.name, span.outcome), (SpanKind::Tool, "who", Outcome::Ok));
+    node.runner.accompany(arrival("made up", "{}"), Box::pin(async { Ok(()) })).await.unwrap();
+    assert_eq!(&*node.caller.ring().last().unwrap().name, "unlisted");
+
+    let soon = Scope { deadline: Some(Instant::now() + Duration::from_millis(20)), ..Scope::default() };
+    let late = Arrival { scope: soon, ..arrival("who", "{}") };
+    let nested = async {
+        let second = node.runner.accompany(arrival("who", "{}"), Box::pin(async { Ok(()) })).await;
+        assert_eq!(second.unwrap_err().kind, FaultKind::Overloaded);
+        std::future::pending().await
+    };
+    let fault = node.runner.accompany(late, Box::pin(nested)).await.unwrap_err();
+    assert_eq!((fault.kind, node.host.runs()), (FaultKind::TimedOut, 0));
+    let panics = node.runner.accompany(arrival("who", "{}"), Box::pin(async { panic!("as asked") })).await;
+    assert_eq!(panics.unwrap_err().kind, FaultKind::Panicked);
 }

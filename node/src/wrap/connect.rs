@@ -1,22 +1,26 @@
 //! From a server's description to an rmcp client that talks with it.
+#![expect(deprecated, reason = "MCP is about to drop sampling; servers that sample are about to stay")]
 
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rmcp::model::{
-    ClientCapabilities, ClientConfig, Implementation, ProtocolVersion, ResourceUpdatedNotificationParam,
+    ClientCapabilities, ClientConfig, CreateMessageRequestParams, CreateMessageResult, ElicitRequestParams,
+    ElicitResult, Implementation, ProtocolVersion, ResourceUpdatedNotificationParam,
 };
 use rmcp::service::{
-    ClientInitializeError, NotificationContext, RoleClient, RunningService, serve_client_with_lifecycle,
+    ClientInitializeError, InboundStreamOrigin, NotificationContext, RequestContext, RoleClient, RunningService,
+    ServiceError, serve_client_with_lifecycle,
 };
 use rmcp::transport::streamable_http_client::{StreamableHttpClientTransport, StreamableHttpClientTransportConfig};
-use rmcp::{ClientHandler, service::ClientLifecycleMode, transport::async_rw::AsyncRwTransport};
+use rmcp::{ClientHandler, ErrorData, service::ClientLifecycleMode, transport::async_rw::AsyncRwTransport};
 use tokio::time::timeout;
 
 use super::process::Process;
 use super::relay::{Change, Relay, Tap};
 use super::{Server, Wrapped};
+use crate::mcp::client::{AskError, ClientHandle};
 
 /// How long a server may take until it answers: one that `npx` has to download first takes a while.
 const START_PATIENCE: Duration = Duration::from_secs(120);
@@ -36,7 +40,7 @@ pub(super) struct Connected {
     pub(super) process: Option<Process>,
 }
 
-/// What we are to a wrapped server: a client that can do nothing for it.
+/// What we are to a wrapped server: a client that can do what the client of its call can.
 pub(super) struct Handler(pub(super) Arc<Relay>);
 
 /// Starts the server if it is a command, and shakes hands. Dropping the future ends what was started.
@@ -111,10 +115,44 @@ pub(super) fn lifecycle() -> ClientLifecycleMode {
     }
 }
 
+impl Handler {
+    /// Whom the server means when it asks something.
+    fn client(&self, context: &RequestContext<RoleClient>) -> Result<ClientHandle, ErrorData> {
+        let origin = context.extensions.get::<InboundStreamOrigin>();
+        self.0.client(origin).map_err(|nobody| ErrorData::invalid_request(nobody.to_string(), None))
+    }
+}
+
+/// What a server is told whose question has no answer.
+fn unanswered(error: AskError) -> ErrorData {
+    match error {
+        AskError::Refused(ServiceError::McpError(refusal)) => refusal,
+        error => ErrorData::invalid_request(error.to_string(), None),
+    }
+}
+
 impl ClientHandler for Handler {
     fn get_info(&self) -> ClientConfig {
         let us = Implementation::new("mesh", env!("CARGO_PKG_VERSION"));
-        ClientConfig::new(ClientCapabilities::default(), us)
+        // Before the protocol of 2026 a client says so once for all calls; those whose caller cannot are told then.
+        let able = ClientCapabilities::builder().enable_elicitation().enable_sampling().build();
+        ClientConfig::new(able, us)
+    }
+
+    async fn create_elicitation(
+        &self,
+        question: ElicitRequestParams,
+        context: RequestContext<RoleClient>,
+    ) -> Result<ElicitResult, ErrorData> {
+        self.client(&context)?.elicit(question).await.map_err(unanswered)
+    }
+
+    async fn create_message(
+        &self,
+        conversation: CreateMessageRequestParams,
+        context: RequestContext<RoleClient>,
+    ) -> Result<CreateMessageResult, ErrorData> {
+        self.client(&context)?.sample(conversation).await.map_err(unanswered)
     }
 
     async fn on_prompt_list_changed(&self, _context: NotificationContext<RoleClient>) {

@@ -49,6 +49,7 @@ fn descriptor(wrapped: &Wrapped, name: Arc<str>, tool: &Tool) -> ToolDescriptor 
             idempotent: hints.idempotent_hint,
             open_world: hints.open_world_hint,
         }),
+        asks_client: true,
         ..ToolDescriptor::new(name)
     }
 }

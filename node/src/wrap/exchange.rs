@@ -6,6 +6,7 @@ use rmcp::service::{PeerRequestOptions, RequestHandle, RoleClient, ServiceError}
 use super::Session;
 use super::relay::Listening;
 use crate::context::Outlet;
+use crate::mcp::client::ClientHandle;
 
 /// A request whose answer nobody has yet. Dropped before, it is cancelled at the server.
 pub(super) struct Exchange<'a> {
@@ -14,7 +15,7 @@ pub(super) struct Exchange<'a> {
 }
 
 impl<'a> Exchange<'a> {
-    /// Sends `request`, with `meta` beside it.
+    /// Sends `request`, with `meta` beside it. What the server asks before it answers is asked of `client`.
     ///
     /// # Errors
     /// [`ServiceError`] when there is no connection; nothing was sent then.
@@ -22,10 +23,11 @@ impl<'a> Exchange<'a> {
         session: &'a Session,
         request: ClientRequest,
         meta: RequestMetaObject,
+        client: Option<ClientHandle>,
     ) -> Result<Self, ServiceError> {
         let options = PeerRequestOptions::no_options().with_meta(meta);
         let handle = session.peer.send_request_with_option(request, options).await?;
-        let listening = session.relay.listen(handle.progress_token.clone());
+        let listening = session.relay.listen(handle.progress_token.clone(), handle.id.clone(), client);
         Ok(Self { handle: Some(handle), listening })
     }
 

@@ -1,17 +1,17 @@
-//! What a wrapped server has besides tools, to be served as the agent's own: prompts, resources, completion.
+//! What a wrapped server has besides tools, to be served as the agent's own: prompts, resources, completion, tasks.
 #![expect(deprecated, reason = "clients of earlier protocols have logging and subscriptions, and rely on it")]
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rmcp::model::{
-    ClientRequest, CompleteRequest, CompleteRequestParams, CompleteResult, ErrorCode, GetPromptRequest,
-    GetPromptRequestParams, GetPromptResponse, ListPromptsRequest, ListPromptsResult, ListResourceTemplatesRequest,
-    ListResourceTemplatesResult, ListResourcesRequest, ListResourcesResult, PaginatedRequestParams,
-    ReadResourceRequest, ReadResourceRequestParams, ReadResourceResponse, RequestMetaObject,
-    ResourceUpdatedNotificationParam, ServerConfig, ServerPeerInfo, ServerResult, SetLevelRequest,
-    SetLevelRequestParams, SubscribeRequest, SubscribeRequestParams, SubscriptionFilter, UnsubscribeRequest,
-    UnsubscribeRequestParams,
+    CancelTaskParams, CancelTaskRequest, ClientRequest, CompleteRequest, CompleteRequestParams, CompleteResult,
+    ErrorCode, GetPromptRequest, GetPromptRequestParams, GetPromptResponse, GetTaskParams, GetTaskRequest,
+    GetTaskResult, ListPromptsRequest, ListPromptsResult, ListResourceTemplatesRequest, ListResourceTemplatesResult,
+    ListResourcesRequest, ListResourcesResult, PaginatedRequestParams, ReadResourceRequest, ReadResourceRequestParams,
+    ReadResourceResponse, RequestMetaObject, ResourceUpdatedNotificationParam, ServerConfig, ServerPeerInfo,
+    ServerResult, SetLevelRequest, SetLevelRequestParams, SubscribeRequest, SubscribeRequestParams, SubscriptionFilter,
+    UnsubscribeRequest, UnsubscribeRequestParams, UpdateTaskParams, UpdateTaskRequest,
 };
 use rmcp::service::{
     NotificationContext, Peer, RequestContext, RoleServer, ServiceError, SubscriptionContext, SubscriptionSendError,
@@ -26,6 +26,7 @@ use super::Shared;
 use super::exchange::Exchange;
 use super::relay::Change;
 use crate::context::Outlet;
+use crate::mcp::client::{ClientHandle, Round};
 
 /// An MCP server that is as the wrapped one says, tools aside. While that is away it has nothing.
 pub(super) struct Mirror {
@@ -66,10 +67,11 @@ impl Mirror {
         let away = || ErrorData::internal_error("the wrapped MCP server is not there at the moment", None);
         let session = self.shared.session.load_full().ok_or_else(away)?;
         let meta = forwarded(&context.meta, session.is_modern());
-        let mut exchange = Exchange::begin(&session, request, meta).await.map_err(|_| away())?;
+        let (client, questions) = ClientHandle::new(context.clone(), Round::default(), None);
+        let mut exchange = Exchange::begin(&session, request, meta, Some(client)).await.map_err(|_| away())?;
         let nowhere = Outlet::closed();
         let answer = tokio::select! {
-            answer = exchange.answer(&nowhere) => answer,
+            answer = questions.ask_during(exchange.answer(&nowhere), context) => answer,
             () = context.ct.cancelled() => return Err(ErrorData::internal_error("cancelled", None)),
         };
         answer.map_err(|error| match error {
@@ -190,6 +192,19 @@ impl ServerHandler for Mirror {
     async fn complete(&self, request: CompleteRequestParams, context: Asked) -> Answer<CompleteResult> {
         let answer = self.forward(ClientRequest::CompleteRequest(CompleteRequest::new(request)), &context).await;
         expect!(answer, CompleteResult)
+    }
+
+    async fn get_task(&self, request: GetTaskParams, context: Asked) -> Answer<GetTaskResult> {
+        let request = ClientRequest::GetTaskRequest(GetTaskRequest::new(request));
+        expect!(self.forward(request, &context).await, GetTaskResult)
+    }
+
+    async fn update_task(&self, request: UpdateTaskParams, context: Asked) -> Answer<()> {
+        self.forward(ClientRequest::UpdateTaskRequest(UpdateTaskRequest::new(request)), &context).await.map(drop)
+    }
+
+    async fn cancel_task(&self, request: CancelTaskParams, context: Asked) -> Answer<()> {
+        self.forward(ClientRequest::CancelTaskRequest(CancelTaskRequest::new(request)), &context).await.map(drop)
     }
 
     async fn on_initialized(&self, context: NotificationContext<RoleServer>) {

@@ -8,19 +8,44 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rmcp::model::{
-    ClientRequest, JsonRpcMessage, LoggingLevel, LoggingMessageNotificationParam, ProgressToken, RequestId,
-    ServerNotification,
+    ClientRequest, DiscoverRequestMethod, ErrorData, JsonRpcMessage, LoggingLevel, LoggingMessageNotificationParam,
+    ProgressToken, RequestId, ServerNotification, ServerResult,
 };
-use rmcp::service::{RoleClient, RxJsonRpcMessage, TxJsonRpcMessage};
+use rmcp::service::{InboundStreamOrigin, RoleClient, RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
 use tokio::sync::{Notify, broadcast, mpsc};
 
 use crate::context::Update;
+use crate::mcp::client::{Asked, ClientHandle};
 
 /// How many updates of one call wait. Further ones are lost: a caller that does not listen must not stop the server.
 const UPDATES_WAITING: usize = 256;
 
-type Calls = HashMap<ProgressToken, mpsc::Sender<Update>>;
+type Calls = HashMap<ProgressToken, UnderWay>;
+
+/// A call that the server has not answered.
+#[derive(Debug)]
+struct UnderWay {
+    request: RequestId,
+    said: mpsc::Sender<Update>,
+    /// Who called, if it can be asked something.
+    client: Option<ClientHandle>,
+}
+
+/// Why a server's question goes to nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NobodyToAsk {
+    #[error(
+        "nobody can be asked: the tool was not called by an MCP client, or not by one that can be asked while it runs"
+    )]
+    NoClient,
+    #[error("nobody can be asked: no call is under way")]
+    NoCall,
+    #[error(
+        "nobody can be asked: several calls are under way, and it cannot be told which of them the question is about"
+    )]
+    SeveralCalls,
+}
 
 /// Something besides tools that is no longer as it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,11 +87,38 @@ impl Relay {
         let _ = self.changes.send(change);
     }
 
-    /// Hears what is said about the call with this token from now on.
-    pub(super) fn listen(&self, token: ProgressToken) -> Listening<'_> {
+    /// Hears what is said about the call that was sent as `request` with this token. What the server asks in its course is
+    /// asked of `client`.
+    pub(super) fn listen(
+        &self,
+        token: ProgressToken,
+        request: RequestId,
+        client: Option<ClientHandle>,
+    ) -> Listening<'_> {
         let (sender, said) = mpsc::channel(UPDATES_WAITING);
-        self.calls().insert(token.clone(), sender);
+        self.calls().insert(token.clone(), UnderWay { request, said: sender, client });
         Listening { relay: self, token, said }
+    }
+
+    /// The client to ask what the server wants to know. `origin` is where the question came from, if the transport knows.
+    ///
+    /// # Errors
+    /// [`NobodyToAsk`]. A question without an origin goes to nobody while several calls are under way: it would be put to
+    /// somebody whom it does not concern.
+    pub(super) fn client(&self, origin: Option<&InboundStreamOrigin>) -> Result<ClientHandle, NobodyToAsk> {
+        let calls = self.calls();
+        let call = match origin {
+            Some(InboundStreamOrigin::OutboundRequest(id)) => {
+                calls.values().find(|call| call.request == *id).ok_or(NobodyToAsk::NoCall)?
+            }
+            _ => match calls.len() {
+                0 => return Err(NobodyToAsk::NoCall),
+                1 => calls.values().next().ok_or(NobodyToAsk::NoCall)?,
+                _ => return Err(NobodyToAsk::SeveralCalls),
+            },
+        };
+        let client = call.client.clone().filter(|client| client.asked() == Asked::Meanwhile);
+        client.ok_or(NobodyToAsk::NoClient)
     }
 
     /// Takes what is meant for a call, or for the log; gives back everything else.
@@ -77,7 +129,7 @@ impl Relay {
                 if let Some(call) = self.calls().get(&said.progress_token) {
                     let update = Update::Progress { progress: said.progress, total: said.total, message: said.message };
                     // Full: see the bound.
-                    let _ = call.try_send(update);
+                    let _ = call.said.try_send(update);
                 }
                 None
             }
@@ -96,7 +148,7 @@ impl Relay {
         let mut under_way = calls.values();
         // A log message does not say which call it is about; with one under way there is no doubt.
         if let (Some(call), None) = (under_way.next(), under_way.next()) {
-            let _ = call.try_send(Update::Log { level, logger: said.logger, data: data.into() });
+            let _ = call.said.try_send(Update::Log { level, logger: said.logger, data: data.into() });
         }
     }
 
@@ -128,6 +180,12 @@ impl<T> Tap<T> {
     /// would take that answer for one to `initialize`.
     fn is_late(&self, id: &RequestId) -> bool {
         self.initialized && self.discovers.contains(id)
+    }
+
+    /// Some servers have an answer to everything. One to `server/discover` that makes no sense means that they do not know
+    /// it, and what rmcp then does is to `initialize`.
+    fn is_no_discovery(&self, id: &RequestId, result: &ServerResult) -> bool {
+        self.discovers.contains(id) && !matches!(result, ServerResult::DiscoverResult(_))
     }
 }
 
@@ -162,6 +220,10 @@ impl<T: Transport<RoleClient>> Transport<RoleClient> for Tap<T> {
                 }
                 JsonRpcMessage::Response(answer) if self.is_late(&answer.id) => {}
                 JsonRpcMessage::Error(error) if error.id.as_ref().is_some_and(|id| self.is_late(id)) => {}
+                JsonRpcMessage::Response(answer) if self.is_no_discovery(&answer.id, &answer.result) => {
+                    let unknown = ErrorData::method_not_found::<DiscoverRequestMethod>();
+                    return Some(JsonRpcMessage::error(unknown, Some(answer.id)));
+                }
                 message => return Some(message),
             }
         }

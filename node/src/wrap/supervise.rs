@@ -68,6 +68,7 @@ async fn serve_once(shared: &Shared, wrapped: &Wrapped, stop: &CancellationToken
     let peer = service.peer().clone();
     let end = service.cancellation_token();
     let mut closed = pin!(service.waiting());
+    let mut is_closed = false;
     let why = tokio::select! {
         // A process that is gone says more about it than its connection.
         biased;
@@ -78,13 +79,18 @@ async fn serve_once(shared: &Shared, wrapped: &Wrapped, stop: &CancellationToken
             }
         } => Some(how),
         why = attend(shared, wrapped, &peer, relay) => Some(why),
-        _ = &mut closed => Some("closed the connection".to_owned()),
+        _ = &mut closed => {
+            is_closed = true;
+            Some("closed the connection".to_owned())
+        }
         () = stop.cancelled() => None,
     };
     shared.withdraw();
     end.cancel();
-    // Closing the connection is what tells a child to end.
-    let _ = tokio::time::timeout(CHECK_PATIENCE, closed).await;
+    if !is_closed {
+        // Closing the connection is what tells a child to end.
+        let _ = tokio::time::timeout(CHECK_PATIENCE, closed).await;
+    }
     if let Some(process) = process {
         process.end().await;
     }

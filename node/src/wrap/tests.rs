@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rmcp::model::{
@@ -19,9 +20,10 @@ use tokio_util::sync::CancellationToken;
 use super::connect::{Handler, lifecycle};
 use super::invoke::{Along, call};
 use super::relay::{Relay, Tap};
-use super::{Session, supervise};
+use super::{Condition, Server, Session, Wrapped, WrappedServer, supervise};
 use crate::context::{Outlet, Scope, Update};
-use crate::tool::{Fault, FaultKind, JsonObject, Payload};
+use crate::mcp::Surface;
+use crate::tool::{Fault, FaultKind, JsonObject, Payload, ToolHost};
 use crate::trace::TraceContext;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -97,7 +99,7 @@ impl Pipe {
 
     async fn call(&self, tool: &str, arguments: &str, scope: Scope, outlet: Outlet) -> Result<Payload, Fault> {
         let cancelled = CancellationToken::new();
-        let along = Along { scope: &scope, cancelled: &cancelled, outlet: &outlet };
+        let along = Along { scope: &scope, cancelled: &cancelled, outlet: &outlet, client: None };
         timeout(PATIENCE, call("counter", Some(&self.session), tool, arguments.as_bytes(), along)).await.unwrap()
     }
 }
@@ -128,7 +130,7 @@ async fn a_deadline_a_cancellation_and_a_dropped_call_cancel_the_tool() {
     timeout(PATIENCE, pipe.counter.cancelled.notified()).await.unwrap();
 
     let (cancelled, outlet, scope) = (CancellationToken::new(), Outlet::closed(), Scope::default());
-    let along = || Along { scope: &scope, cancelled: &cancelled, outlet: &outlet };
+    let along = || Along { scope: &scope, cancelled: &cancelled, outlet: &outlet, client: None };
     let entered = pipe.counter.entered.notified();
     entered.await;
     let waiting = call("counter", Some(&pipe.session), "wait", b"{}", along());
@@ -165,4 +167,60 @@ async fn a_list_is_the_sign_of_life_of_a_server_without_ping() {
     let pipe = Pipe::open().await;
     assert!(!supervise::has_ping(&pipe.session.peer), "rmcp speaks the newest protocol");
     assert_eq!(supervise::list(&pipe.session.peer).await.unwrap().len(), 2);
+}
+
+/// Answers, until it is put to sleep.
+#[derive(Clone, Default)]
+struct Sleepy(Arc<AtomicBool>);
+
+impl ServerHandler for Sleepy {
+    fn get_info(&self) -> ServerConfig {
+        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+    }
+
+    async fn list_tools(
+        &self,
+        _page: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        if self.0.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        Ok(ListToolsResult::with_all_items(vec![Tool::new("yawn", "", JsonObject::new())]))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_falls_silent_is_withdrawn_within_half_a_minute_and_tried_ever_more_slowly() {
+    let sleepy = Sleepy::default();
+    let server = WrappedServer::start(Wrapped {
+        name: "sleepy".into(),
+        server: Server::Within(Surface::of(sleepy.clone())),
+        capability: None,
+        tags: Vec::new(),
+        version: Default::default(),
+    });
+    let (mut tools, mut condition) = (server.tools(), server.condition());
+    condition.wait_for(|now| *now == Condition::Serving).await.unwrap();
+    assert_eq!(tools.borrow_and_update().len(), 1);
+
+    sleepy.0.store(true, Ordering::SeqCst);
+    let since = Instant::now();
+    tools.wait_for(|tools| tools.is_empty()).await.unwrap();
+    assert!(since.elapsed() <= Duration::from_secs(30), "{:?}", since.elapsed());
+    let mut pauses = Vec::new();
+    while pauses.len() < 3 {
+        if let Condition::Down { why, pause } = &*condition.borrow_and_update() {
+            assert!(why.contains("does not answer"), "{why}");
+            pauses.push(pause.as_secs());
+        }
+        condition.changed().await.unwrap();
+    }
+    assert_eq!(pauses, [1, 2, 4]);
+
+    sleepy.0.store(false, Ordering::SeqCst);
+    condition.wait_for(|now| *now == Condition::Serving).await.unwrap();
+    assert_eq!(tools.borrow_and_update().len(), 1);
+    server.stop().await;
+    assert!(tools.borrow_and_update().is_empty());
 }

@@ -192,6 +192,7 @@ fn declared(parameters: &[Parameter], model: Option<&Model>) -> Result<TokenStre
             continue;
         }
         if matches!(parameter.kind, Kind::Context) {
+            calls.extend(quote!(.asks_client()));
             continue;
         }
         let ident = parameter.name()?;

@@ -4,11 +4,11 @@
 /// An event is longer than it may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an event is longer than {0} bytes")]
-pub(super) struct TooLong(pub(super) usize);
+pub(crate) struct TooLong(usize);
 
 /// Takes a stream apart.
 #[derive(Debug)]
-pub(super) struct Events {
+pub(crate) struct Events {
     limit: usize,
     /// A line that has not ended.
     line: Vec<u8>,
@@ -20,12 +20,12 @@ pub(super) struct Events {
 }
 
 impl Events {
-    pub(super) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self { limit, line: Vec::new(), data: Vec::new(), has_data: false, after_return: false }
     }
 
     /// Takes the next bytes; gives the data of the events that end in them.
-    pub(super) fn take(&mut self, mut bytes: &[u8]) -> Result<Vec<Vec<u8>>, TooLong> {
+    pub(crate) fn take(&mut self, mut bytes: &[u8]) -> Result<Vec<Vec<u8>>, TooLong> {
         let mut ended = Vec::new();
         if std::mem::take(&mut self.after_return) {
             bytes = bytes.strip_prefix(b"\n").unwrap_or(bytes);

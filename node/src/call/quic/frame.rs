@@ -34,7 +34,7 @@ const FIRST_ROOM_BYTES: usize = 256 << 10;
 const LEVELS: [&str; 8] = ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
 
 /// Kinds of faults, in the order of their numbers on the wire.
-const KINDS: [FaultKind; 11] = [
+const KINDS: [FaultKind; 12] = [
     FaultKind::Failed,
     FaultKind::InvalidArguments,
     FaultKind::UnknownTool,
@@ -46,6 +46,7 @@ const KINDS: [FaultKind; 11] = [
     FaultKind::TimedOut,
     FaultKind::Cancelled,
     FaultKind::TooLarge,
+    FaultKind::Lost,
 ];
 
 /// One frame.

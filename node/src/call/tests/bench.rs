@@ -52,7 +52,7 @@ pub(crate) struct TestHost {
     pub(crate) last: Mutex<(Scope, Bytes)>,
     /// What `who` says.
     name: Mutex<String>,
-    /// Whether `wait` waits for ever here.
+    /// Whether `wait` waits for ever here, and what runs `lose` is lost.
     pub(crate) hangs: bool,
 }
 
@@ -113,6 +113,7 @@ impl ToolHost for TestHost {
                 self.cancelled.send_modify(|cancelled| *cancelled += 1);
                 std::future::pending().await
             }
+            "lose" if self.hangs => Err(Fault::new(FaultKind::Lost, "as asked")),
             "count" => {
                 for at in 0..3 {
                     context.outlet.send(Update::Chunk(at.to_string().into())).await;

@@ -98,6 +98,23 @@ async fn a_call_that_nobody_received_goes_on_whatever_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_lost_behind_an_agent_counts_as_the_agent_lost() {
+    let asker = Plan::default().start(&[]).await;
+    let again = ToolDescriptor { name: "lose".into(), ..idempotent("again") };
+    let once = ToolDescriptor { name: "lose".into(), ..tool("once") };
+    let loses = |tool| Plan { hangs: true, ..Plan::with([tool]) };
+    let _loses = loses(again.clone()).start(&[&asker]).await;
+    let lives = Plan::with([again]).start(&[&asker]).await;
+    let _alone = loses(once).start(&[&asker]).await;
+    asker.sees("again", 2).await;
+    asker.sees("once", 1).await;
+    for _ in 0..10 {
+        assert_eq!(asker.caller.call(ask("again")).await.unwrap().agent, lives.agent);
+    }
+    assert!(matches!(asker.caller.call(ask("once")).await, Err(CallError::MayHaveRun { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_deadline_ends_a_tool_that_never_returns() {
     let asker = Plan::default().start(&[]).await;
     let timeout = Some(Duration::from_millis(200));

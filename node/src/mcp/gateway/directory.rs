@@ -19,8 +19,9 @@ pub(super) struct Directory {
 pub(super) struct Agent {
     /// Its replicas, those that nobody doubts first. Never empty.
     pub(super) replicas: Vec<Replica>,
-    /// The tools that some replica offers, by the name of the function.
-    pub(super) tools: BTreeMap<Arc<str>, Available>,
+    /// The tools that some replica offers, by the name of the function, and which of the replicas can run them: nobody
+    /// when a tool is withdrawn everywhere.
+    pub(super) tools: BTreeMap<Arc<str>, Vec<usize>>,
 }
 
 /// One replica of an agent.
@@ -29,15 +30,6 @@ pub(super) struct Replica {
     pub(super) owner: Owner,
     pub(super) standing: Standing,
     pub(super) offers: Arc<Offers>,
-}
-
-/// Whether a tool can be called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Available {
-    /// By this many of the replicas before the one that says so.
-    At(usize),
-    /// It is withdrawn everywhere.
-    Nowhere,
 }
 
 /// What clients would notice of a directory: agents with the digests of their tools.
@@ -78,13 +70,18 @@ impl Agent {
 
     /// The tools that can be called, as whoever can run them offers them.
     pub(super) fn available(&self) -> impl Iterator<Item = (&Arc<str>, &Tool)> {
-        self.tools.iter().filter_map(|(name, available)| match available {
-            Available::At(replica) => {
-                let tools = &self.replicas[*replica].offers.tools;
-                tools.iter().find(|tool| tool.function == *name).map(|tool| (name, tool))
-            }
-            Available::Nowhere => None,
-        })
+        self.tools.keys().filter_map(|name| Some((name, self.tool(name)?)))
+    }
+
+    /// The tool as whoever can run it offers it.
+    pub(super) fn tool(&self, name: &str) -> Option<&Tool> {
+        let tools = &self.able(name).next()?.offers.tools;
+        tools.iter().find(|tool| *tool.function == *name)
+    }
+
+    /// The replicas that can run a tool.
+    pub(super) fn able(&self, tool: &str) -> impl Iterator<Item = &Replica> {
+        self.tools.get(tool).into_iter().flatten().map(|at| &self.replicas[*at])
     }
 
     fn find_tools(&mut self, view: &View, resolver: &Resolver) {
@@ -99,9 +96,9 @@ impl Agent {
                         !resolver.answer(view.catalog(), view.schemas(), &needed).candidates.is_empty()
                     })
                 };
-                let known = self.tools.entry(tool.function.clone()).or_insert(Available::Nowhere);
-                if *known == Available::Nowhere && fares && met() {
-                    *known = Available::At(at);
+                let able = self.tools.entry(tool.function.clone()).or_default();
+                if fares && met() {
+                    able.push(at);
                 }
             }
         }

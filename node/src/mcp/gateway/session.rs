@@ -1,52 +1,50 @@
 //! One MCP session with the whole mesh, or one request outside of any.
 #![expect(deprecated, reason = "clients of earlier protocols have logging, and rely on it")]
 
+mod call;
+
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use http::HeaderMap;
 use http::request::Parts;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestParams, CompleteResult, ErrorCode,
     GetPromptRequestParams, GetPromptResponse, GetPromptResult, Implementation, ListPromptsResult,
     ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, LoggingLevel, PaginatedRequestParams, Prompt,
     ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, Reference, Resource, ResourceTemplate,
-    ResultType, ServerCapabilities, ServerConfig, SetLevelRequestParams, SubscriptionFilter,
+    ResultType, ServerCapabilities, ServerConfig, SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter,
+    UnsubscribeRequestParams,
 };
 use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
+
+use self::call::question;
 
 use super::directory::Directory;
 use super::names::{Names, Thing};
+use super::passage::{Links, Manner};
 use super::shelf::{Items, List};
 use super::tools::{self, Toolbox, Way};
 use super::wire::Unanswered;
 use super::{Changes, Inner};
-use crate::call::{Request, Target};
-use crate::context::Outlet;
 use crate::mcp::endpoint::SESSION_HEADER;
-use crate::mcp::updates::{Notifier, UPDATES_WAITING};
-use crate::mcp::{convert, inbound};
-use crate::tool::JsonObject;
+use crate::offers::ASKS_CLIENT;
 
 /// How long an agent may take for a prompt, a resource or a completion.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// How long a result waits for a client that does not take the updates before it.
-const UPDATES_PATIENCE: Duration = Duration::from_secs(10);
 
 /// See the module.
 pub(super) struct Session {
     inner: Arc<Inner>,
     /// The least that is logged to this client, once it said so.
     level: Mutex<Option<LoggingLevel>>,
+    /// Its sessions with agents whose tools may ask it something.
+    links: Links,
     /// Tells the client of this session what comes and goes; ends with it.
     teller: OnceLock<AbortOnDropHandle<()>>,
 }
@@ -56,7 +54,7 @@ type Asked = RequestContext<RoleServer>;
 
 impl Session {
     pub(super) fn new(inner: Arc<Inner>) -> Self {
-        Self { inner, level: Mutex::default(), teller: OnceLock::new() }
+        Self { inner, level: Mutex::default(), links: Links::default(), teller: OnceLock::new() }
     }
 
     /// What this request is logged: what its session or it itself asked for.
@@ -67,48 +65,11 @@ impl Session {
         if is_modern || is_single {
             return context.meta.log_level();
         }
-        Some(self.level.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or(LoggingLevel::Info))
+        Some(self.session_level())
     }
 
-    /// Calls a tool that the mesh knows.
-    async fn call(&self, thing: &Thing, arguments: JsonObject, context: &Asked) -> Answer<CallToolResult> {
-        let arguments = serde_json::to_vec(&arguments).map_err(internal)?;
-        let none = HeaderMap::new();
-        let headers = context.extensions.get::<Parts>().map_or(&none, |head| &head.headers);
-        let mut request = Request::new(Target::Agent(Arc::clone(&thing.agent)), arguments);
-        request.tool = Some(Arc::clone(&thing.name));
-        request.scope = inbound::scope(headers, Some(&context.meta), &self.inner.propagation);
-        let level = self.level(context);
-        let notifier = Notifier { peer: context.peer.clone(), token: context.meta.get_progress_token(), level };
-        let (said, updates) = mpsc::channel(UPDATES_WAITING);
-        let outlet = if notifier.is_heard() { Outlet::to(said) } else { Outlet::closed() };
-        let over = CancellationToken::new();
-        let call = async {
-            let reply = self.inner.caller.call_streaming(request, outlet).await;
-            over.cancel();
-            reply
-        };
-        let (mut call, mut tell) = (std::pin::pin!(call), std::pin::pin!(notifier.tell(updates, over.clone())));
-        let mut told = false;
-        let reply = loop {
-            tokio::select! {
-                biased;
-                reply = &mut call => break reply,
-                () = context.ct.cancelled() => return Err(ErrorData::internal_error("cancelled", None)),
-                () = &mut tell, if !told => told = true,
-            }
-        };
-        if !told {
-            // Whatever was said before the result comes before it.
-            let _ = timeout(UPDATES_PATIENCE, tell).await;
-        }
-        let text = match reply.map_err(tools::fault) {
-            Ok(reply) => convert::result(&tools::descriptor(&self.inner, thing), &reply.payload),
-            Err(fault) => convert::fault(&fault),
-        };
-        let mut result: CallToolResult = serde_json::from_slice(&text).map_err(internal)?;
-        result.result_type.get_or_insert(ResultType::COMPLETE);
-        Ok(result)
+    fn session_level(&self) -> LoggingLevel {
+        self.level.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or(LoggingLevel::Info)
     }
 
     /// Asks the MCP server of an agent, one replica after the other until one answers.
@@ -143,6 +104,21 @@ impl Session {
         self.inner.shelf.all(&self.inner.wire, directory, list).await
     }
 
+    /// Passes on what a client wants of the agent that has a resource. It tells the client about it in its own session.
+    async fn pass_about(
+        &self,
+        uri: &str,
+        method: &'static str,
+        params: &impl Serialize,
+        context: &Asked,
+    ) -> Answer<()> {
+        let directory = self.inner.directory();
+        let Some(agent) = self.owner_of(&directory, uri).await else {
+            return Err(ErrorData::resource_not_found(format!("no agent has the resource {uri}"), None));
+        };
+        self.pass(&directory, &agent, method, uri, params, context).await.map(drop)
+    }
+
     /// Whose resource, or template of resources, this is.
     async fn owner_of(&self, directory: &Directory, uri: &str) -> Option<Arc<str>> {
         let has = |field: &'static str, fits: fn(&str, &str) -> bool| {
@@ -168,6 +144,7 @@ impl ServerHandler for Session {
             .enable_prompts_list_changed()
             .enable_resources()
             .enable_resources_list_changed()
+            .enable_resources_subscribe()
             .enable_completions()
             .enable_logging();
         let mut info = ServerConfig::new(capabilities.build());
@@ -186,19 +163,24 @@ impl ServerHandler for Session {
             Ok(thing) => Ok(Way::Call(thing)),
             Err(_) => Toolbox::open(&self.inner).await.find(&request.name),
         };
-        match way.map_err(|why| ErrorData::invalid_params(why, None))? {
-            Way::Call(thing) => {
-                let arguments = request.arguments.unwrap_or_default();
-                self.call(&thing, arguments, &context).await.map(Into::into)
-            }
-            Way::Ask(thing) => {
-                let mut params = request;
-                params.name = thing.name.to_string().into();
-                let result: CallToolResult =
-                    self.ask(&directory, &thing.agent, "tools/call", &params, &context).await?;
-                Ok(result.into())
-            }
+        let (thing, is_offered) = match way.map_err(|why| ErrorData::invalid_params(why, None))? {
+            Way::Call(thing) => (thing, true),
+            Way::Ask(thing) => (thing, false),
+        };
+        let agent = directory.agents.get(&thing.agent);
+        let tool = agent.filter(|_| is_offered).and_then(|agent| agent.tool(&thing.name));
+        let may_ask = !is_offered || tool.is_some_and(|tool| tool.kwargs.get(ASKS_CLIENT) == Some(&Value::Bool(true)));
+        if is_offered && (!may_ask || Manner::of(&context) == Manner::Never) {
+            let arguments = request.arguments.unwrap_or_default();
+            return self.call(&thing, arguments, &context).await;
         }
+        let mut params = request;
+        params.name = thing.name.to_string().into();
+        if Manner::of(&context) == Manner::Never {
+            let result: CallToolResult = self.ask(&directory, &thing.agent, "tools/call", &params, &context).await?;
+            return Ok(result.into());
+        }
+        self.pass_call(&directory, &thing, is_offered, &params, &context).await
     }
 
     async fn list_prompts(&self, _: Option<PaginatedRequestParams>, _: Asked) -> Answer<ListPromptsResult> {
@@ -217,6 +199,13 @@ impl ServerHandler for Session {
         let thing = find(&self.all(&directory, List::Prompts).await, &request.name)?;
         let mut params = request;
         params.name = thing.name.to_string();
+        if Manner::of(&context) == Manner::ByResult {
+            let result = self.pass(&directory, &thing.agent, "prompts/get", &thing.name, &params, &context).await?;
+            return match question(&result) {
+                Some(question) => Ok(GetPromptResponse::InputRequired(question)),
+                None => serde_json::from_value(result.into()).map(GetPromptResponse::Complete).map_err(internal),
+            };
+        }
         let result: GetPromptResult = self.ask(&directory, &thing.agent, "prompts/get", &params, &context).await?;
         Ok(result.into())
     }
@@ -247,8 +236,23 @@ impl ServerHandler for Session {
         let Some(agent) = self.owner_of(&directory, &request.uri).await else {
             return Err(ErrorData::resource_not_found(format!("no agent has the resource {}", request.uri), None));
         };
+        if Manner::of(&context) == Manner::ByResult {
+            let result = self.pass(&directory, &agent, "resources/read", &request.uri, &request, &context).await?;
+            return match question(&result) {
+                Some(question) => Ok(ReadResourceResponse::InputRequired(question)),
+                None => serde_json::from_value(result.into()).map(ReadResourceResponse::Complete).map_err(internal),
+            };
+        }
         let result: ReadResourceResult = self.ask(&directory, &agent, "resources/read", &request, &context).await?;
         Ok(result.into())
+    }
+
+    async fn subscribe(&self, request: SubscribeRequestParams, context: Asked) -> Answer<()> {
+        self.pass_about(&request.uri, "resources/subscribe", &request, &context).await
+    }
+
+    async fn unsubscribe(&self, request: UnsubscribeRequestParams, context: Asked) -> Answer<()> {
+        self.pass_about(&request.uri, "resources/unsubscribe", &request, &context).await
     }
 
     async fn complete(&self, request: CompleteRequestParams, context: Asked) -> Answer<CompleteResult> {
@@ -266,7 +270,10 @@ impl ServerHandler for Session {
             }
             _ => return Err(ErrorData::invalid_params("nothing that can be completed", None)),
         };
-        self.ask(&directory, &agent, "completion/complete", &params, &context).await
+        let mut result: CompleteResult = self.ask(&directory, &agent, "completion/complete", &params, &context).await?;
+        // What earlier protocols leave out; rmcp takes it out again for their clients.
+        result.result_type.get_or_insert(ResultType::COMPLETE);
+        Ok(result)
     }
 
     async fn set_level(&self, request: SetLevelRequestParams, _: Asked) -> Answer<()> {

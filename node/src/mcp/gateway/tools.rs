@@ -167,7 +167,7 @@ pub(super) fn fault(error: CallError) -> Fault {
         CallError::TooLarge { .. } => FaultKind::TooLarge,
         CallError::Invalid(_) | CallError::SeveralTools { .. } => FaultKind::InvalidArguments,
         CallError::Overloaded(_) => FaultKind::Overloaded,
-        _ => FaultKind::Failed,
+        CallError::MayHaveRun { .. } => FaultKind::Lost,
     };
     Fault::new(kind, error.to_string())
 }

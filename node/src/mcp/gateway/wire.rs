@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HOST};
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Limited};
-use mesh_gossip::{Gossip, MemberId};
+use mesh_gossip::Gossip;
+use mesh_gossip::catalog::{Owner, Standing};
 use rmcp::ErrorData;
 use rmcp::model::ErrorCode;
 use serde::Deserialize;
@@ -16,11 +16,13 @@ use tokio::time::{Instant, timeout_at};
 
 use super::directory::Replica;
 use crate::call::exchange::{self, Exchange};
+use crate::mcp::relay::proxy;
+use crate::mcp::relay::replica::{Candidate, mcp_url};
 use crate::offers::{TRANSPORT_LABEL, TRANSPORT_MESH};
 use crate::tool::JsonObject;
 
 /// The most bytes of an answer.
-const MAX_ANSWER_BYTES: usize = 64 << 20;
+pub(super) const MAX_ANSWER_BYTES: usize = 64 << 20;
 
 /// The ways to other agents' MCP servers.
 #[derive(Clone)]
@@ -34,9 +36,12 @@ pub(super) struct Wire {
 /// Why there is no result.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(super) enum Unanswered {
-    /// The agent was not reached, or broke off: another replica may do.
+    /// The agent was not reached; another replica may do.
     #[error("{0}")]
     Unreachable(String),
+    /// The agent broke off: it may have done what it was asked.
+    #[error("{0}")]
+    Lost(String),
     /// The agent refused.
     #[error("{}", .0.message)]
     Refused(ErrorData),
@@ -58,58 +63,49 @@ impl Wire {
         params: JsonObject,
         deadline: Instant,
     ) -> Result<JsonObject, Unanswered> {
-        let late = |_| Unanswered::Unreachable("no answer in time".to_owned());
+        let late = |_| Unanswered::Lost("no answer in time".to_owned());
         timeout_at(deadline, self.exchange(replica, method, params)).await.map_err(late)?
     }
 
     async fn exchange(&self, replica: &Replica, method: &str, params: JsonObject) -> Result<JsonObject, Unanswered> {
-        let broken = |error: &dyn std::fmt::Display| Unanswered::Unreachable(error.to_string());
         let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
-        let text = if replica.is_native() {
-            let mut request = Request::post("/mcp").body(Body::from(body)).map_err(|error| broken(&error))?;
-            let headers = request.headers_mut();
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
-            headers.insert(HOST, HeaderValue::from_static("localhost"));
-            let response = self.native(replica.owner.member, request).await.map_err(|error| broken(&error))?;
-            let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES);
-            body.collect().await.map_err(|error| broken(&error))?.to_bytes()
-        } else {
-            self.foreign(replica, body).await?
-        };
-        read(&text)
+        let mut request = Request::new(Body::from(body));
+        *request.method_mut() = Method::POST;
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        let response = self.send(replica, request).await?;
+        let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES);
+        let text = body.collect().await.map_err(|error| Unanswered::Lost(error.to_string()))?;
+        read(&text.to_bytes())
     }
-}
 
-impl Wire {
-    async fn native(
+    /// Sends one HTTP request to the MCP server of `replica`; what comes back is its head, and a body on its way.
+    ///
+    /// # Errors
+    /// [`Unanswered`], but never that it was refused.
+    pub(super) async fn send(
         &self,
-        member: MemberId,
-        request: Request<Body>,
-    ) -> Result<Response<Body>, exchange::ExchangeError> {
+        replica: &Replica,
+        mut request: Request<Body>,
+    ) -> Result<Response<Body>, Unanswered> {
+        if !replica.is_native() {
+            let url = replica.offers.endpoints.first().and_then(|endpoint| mcp_url(endpoint));
+            let nowhere = || Unanswered::Unreachable("the agent says nowhere how to reach it".to_owned());
+            let sent = proxy::send(&self.http, &url.ok_or_else(nowhere)?, request).await;
+            return sent.map_err(|error| match error.is_connect() {
+                true => Unanswered::Unreachable(error.to_string()),
+                false => Unanswered::Lost(error.to_string()),
+            });
+        }
+        *request.uri_mut() = Uri::from_static("/mcp");
+        request.headers_mut().insert(HOST, HeaderValue::from_static("localhost"));
+        let member = replica.owner.member;
         if member == self.gossip.me() {
             return Ok(self.own.answer(member, request).await);
         }
-        Exchange::open(&self.gossip, member).await?.send(request).await
-    }
-
-    async fn foreign(&self, replica: &Replica, body: String) -> Result<Bytes, Unanswered> {
-        let broken = |error: reqwest::Error| Unanswered::Unreachable(error.to_string());
-        let Some(endpoint) = replica.offers.endpoints.first() else {
-            return Err(Unanswered::Unreachable("the agent says nowhere how to reach it".to_owned()));
-        };
-        let url = format!("{}/mcp", endpoint.trim_end_matches('/'));
-        let request = self.http.post(url).header(CONTENT_TYPE, "application/json").body(body);
-        let mut response =
-            request.header(ACCEPT, "application/json, text/event-stream").send().await.map_err(broken)?;
-        let mut text = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(broken)? {
-            if text.len() + piece.len() > MAX_ANSWER_BYTES {
-                return Err(Unanswered::Unreachable(format!("the answer is longer than {MAX_ANSWER_BYTES} bytes")));
-            }
-            text.extend_from_slice(&piece);
-        }
-        Ok(text.into())
+        let line = Exchange::open(&self.gossip, member).await;
+        let line = line.map_err(|error| Unanswered::Unreachable(error.to_string()))?;
+        line.send(request).await.map_err(|error| Unanswered::Lost(error.to_string()))
     }
 }
 
@@ -117,6 +113,16 @@ impl Replica {
     /// Whether it runs on a node of ours.
     pub(super) fn is_native(&self) -> bool {
         self.offers.labels.get(TRANSPORT_LABEL).is_some_and(|transport| transport == TRANSPORT_MESH)
+    }
+}
+
+impl Candidate for &Replica {
+    fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    fn may_be_dead(&self) -> bool {
+        self.standing == Standing::Suspect
     }
 }
 
@@ -135,7 +141,7 @@ fn read(text: &[u8]) -> Result<JsonObject, Unanswered> {
     match answer {
         Some(Answered { result: Some(result), .. }) => Ok(result),
         Some(Answered { error: Some(error), .. }) => Err(Unanswered::Refused(error)),
-        _ => Err(Unanswered::Unreachable("the answer is not MCP's".to_owned())),
+        _ => Err(Unanswered::Lost("the answer is not MCP's".to_owned())),
     }
 }
 
@@ -156,7 +162,7 @@ impl From<Unanswered> for ErrorData {
     fn from(unanswered: Unanswered) -> Self {
         match unanswered {
             Unanswered::Refused(error) => error,
-            Unanswered::Unreachable(why) => Self::new(ErrorCode::INTERNAL_ERROR, why, None),
+            Unanswered::Unreachable(why) | Unanswered::Lost(why) => Self::new(ErrorCode::INTERNAL_ERROR, why, None),
         }
     }
 }
@@ -176,7 +182,7 @@ mod tests {
         assert!(read(&events).is_ok());
         let refused = read(br#"{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"no"}}"#);
         assert!(matches!(refused, Err(Unanswered::Refused(_))));
-        assert!(matches!(read(b"<html>"), Err(Unanswered::Unreachable(_))));
+        assert!(matches!(read(b"<html>"), Err(Unanswered::Lost(_))));
     }
 
     proptest! {

@@ -8,20 +8,19 @@ use async_trait::async_trait;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use futures::stream::{FuturesUnordered, StreamExt};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
-use rmcp::model::{CallToolRequestParams, CallToolResult, LoggingLevel, ProtocolVersion, ResultType};
+use rmcp::model::{CallToolRequestParams, CallToolResponse, LoggingLevel, ProtocolVersion};
 use rmcp::service::RequestContext;
-use rmcp::{ErrorData, RoleServer};
+use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::Own;
 use crate::context::{Origin, Outlet, Scope};
-use crate::mcp::client::{ClientHandle, Question};
+use crate::mcp::client::{ClientHandle, Round};
 use crate::mcp::endpoint::{SESSION_HEADER, Shortcut};
 use crate::mcp::envelope::Envelope;
 use crate::mcp::updates::{Notifier, UPDATES_WAITING};
@@ -49,15 +48,14 @@ pub(super) async fn run(
     request: CallToolRequestParams,
     context: RequestContext<RoleServer>,
     level: Option<LoggingLevel>,
-) -> Result<CallToolResult, ErrorData> {
+) -> Result<CallToolResponse, ErrorData> {
     let arguments = serde_json::to_vec(&request.arguments.unwrap_or_default()).map_err(internal)?;
-    let none = HeaderMap::new();
-    let headers = context.extensions.get::<Parts>().map_or(&none, |head| &head.headers);
-    let scope = inbound::scope(headers, Some(&context.meta), &own.propagation);
+    let scope = scope(own, &context);
     let notifier = Notifier { peer: context.peer.clone(), token: context.meta.get_progress_token(), level };
     let (said, updates) = mpsc::channel(UPDATES_WAITING);
     let outlet = if notifier.is_heard() { Outlet::to(said) } else { Outlet::closed() };
-    let (client, questions) = ClientHandle::new(context.clone());
+    let round = Round { responses: request.input_responses, state: request.request_state };
+    let (client, questions) = ClientHandle::new(context.clone(), round, level);
     let arrival = arrival(tool, arguments.into(), scope, outlet, context.ct.clone(), Some(client));
     let over = CancellationToken::new();
     let run = async {
@@ -65,29 +63,65 @@ pub(super) async fn run(
         over.cancel();
         result
     };
-    shown(tool, attended(run, notifier.tell(updates, over.clone()), questions, &context).await)
+    shown(tool, questions.ask_during(told(run, notifier.tell(updates, over.clone())), &context).await)
 }
 
-/// Waits for `run` while its updates are told and its questions asked; neither keeps the run from its deadline.
-async fn attended(
+/// Has the author's handler run a tool that only it knows, within the same bounds as any other.
+pub(super) async fn run_theirs(
+    own: &Own,
+    theirs: &impl ServerHandler,
+    request: CallToolRequestParams,
+    context: RequestContext<RoleServer>,
+) -> Result<CallToolResponse, ErrorData> {
+    let arrival = Arrival {
+        scope: scope(own, &context),
+        cancelled: context.ct.clone(),
+        ..Arrival::new(&*request.name, "{}", Origin::Client)
+    };
+    let mut said = None;
+    let run = async {
+        let answer = theirs.call_tool(request, context).await;
+        let outcome = match &answer {
+            Ok(CallToolResponse::Complete(result)) if result.is_error == Some(true) => {
+                Err(Fault::new(FaultKind::Failed, "the result says that it is an error"))
+            }
+            Ok(_) => Ok(()),
+            Err(error) => Err(Fault::new(FaultKind::Failed, &*error.message)),
+        };
+        said = Some(answer);
+        outcome
+    };
+    let ran = own.calls.accompany(arrival, Box::pin(run)).await;
+    match (said, ran) {
+        (Some(answer), _) => answer,
+        (None, Ok(())) => Err(ErrorData::internal_error("the tool ended without an answer", None)),
+        (None, Err(fault)) => {
+            serde_json::from_slice(&convert::fault(&fault)).map(CallToolResponse::Complete).map_err(internal)
+        }
+    }
+}
+
+fn scope(own: &Own, context: &RequestContext<RoleServer>) -> Scope {
+    let none = HeaderMap::new();
+    let headers = context.extensions.get::<Parts>().map_or(&none, |head| &head.headers);
+    inbound::scope(headers, Some(&context.meta), &own.propagation)
+}
+
+/// Waits for `run` while its updates are told, which does not keep it from its deadline.
+async fn told(
     run: impl Future<Output = Result<Payload, Fault>>,
     tell: impl Future<Output = ()>,
-    mut questions: mpsc::Receiver<Question>,
-    context: &RequestContext<RoleServer>,
 ) -> Result<Payload, Fault> {
     let (mut run, mut tell) = (std::pin::pin!(run), std::pin::pin!(tell));
-    let mut asked = FuturesUnordered::new();
-    let mut told = false;
+    let mut is_told = false;
     let result = loop {
         tokio::select! {
             biased;
             result = &mut run => break result,
-            () = &mut tell, if !told => told = true,
-            Some(question) = questions.recv() => asked.push(question.ask(context)),
-            Some(()) = asked.next() => {}
+            () = &mut tell, if !is_told => is_told = true,
         }
     };
-    if !told {
+    if !is_told {
         // Whatever was said before the result comes before it.
         let _ = tokio::time::timeout(UPDATES_PATIENCE, tell).await;
     }
@@ -107,7 +141,7 @@ fn arrival(
     Arrival { id: CallId::random(), agent: None, tool: name, arguments, scope, origin, outlet, cancelled, client }
 }
 
-fn shown(tool: &ToolDescriptor, result: Result<Payload, Fault>) -> Result<CallToolResult, ErrorData> {
+fn shown(tool: &ToolDescriptor, result: Result<Payload, Fault>) -> Result<CallToolResponse, ErrorData> {
     let text = match result {
         Ok(payload) => convert::result(tool, &payload),
         Err(fault) if fault.kind == FaultKind::UnknownTool => {
@@ -115,9 +149,7 @@ fn shown(tool: &ToolDescriptor, result: Result<Payload, Fault>) -> Result<CallTo
         }
         Err(fault) => convert::fault(&fault),
     };
-    let mut result: CallToolResult = serde_json::from_slice(&text).map_err(internal)?;
-    result.result_type.get_or_insert(ResultType::COMPLETE);
-    Ok(result)
+    convert::response(&text).map_err(internal)
 }
 
 fn internal(error: serde_json::Error) -> ErrorData {

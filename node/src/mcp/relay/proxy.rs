@@ -8,10 +8,14 @@ use http::header::{AUTHORIZATION, COOKIE, HeaderName, ORIGIN};
 use crate::call::exchange::travelling;
 
 /// What a client told this node, or the page it came from, and nobody else.
-const OURS: [HeaderName; 3] = [AUTHORIZATION, COOKIE, ORIGIN];
+pub(in crate::mcp) const OURS: [HeaderName; 3] = [AUTHORIZATION, COOKIE, ORIGIN];
 
 /// Sends `request` to `url` and streams the response back. Dropping the response's body ends it.
-pub(super) async fn send(client: &reqwest::Client, url: &str, request: Request) -> Result<Response, reqwest::Error> {
+pub(in crate::mcp) async fn send(
+    client: &reqwest::Client,
+    url: &str,
+    request: Request,
+) -> Result<Response, reqwest::Error> {
     let (head, body) = request.into_parts();
     let mut headers = travelling(&head.headers);
     for name in OURS {

@@ -37,15 +37,31 @@ pub(super) fn of(view: &View, wanted: &str) -> Result<Vec<Replica>, Vec<String>>
     Err(names.into_iter().take(MOST_NAMES).map(str::to_owned).collect())
 }
 
+/// A replica, for whoever chooses among several.
+pub(in crate::mcp) trait Candidate {
+    fn owner(&self) -> &Owner;
+    fn may_be_dead(&self) -> bool;
+}
+
+impl Candidate for Replica {
+    fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    fn may_be_dead(&self) -> bool {
+        self.is_suspect
+    }
+}
+
 /// Puts first who serves `customer` as long as it lives, and those last who may be dead.
-pub(super) fn order(replicas: &mut [Replica], customer: &str) {
+pub(in crate::mcp) fn order<C: Candidate>(replicas: &mut [C], customer: &str) {
     let mut from = 0;
-    while let Some(home) = affinity::home(customer, replicas[from..].iter().map(|replica| &replica.owner)).cloned() {
-        let at = replicas[from..].iter().position(|replica| replica.owner == home).map_or(from, |at| from + at);
+    while let Some(home) = affinity::home(customer, replicas[from..].iter().map(Candidate::owner)).cloned() {
+        let at = replicas[from..].iter().position(|replica| *replica.owner() == home).map_or(from, |at| from + at);
         replicas.swap(from, at);
         from += 1;
     }
-    replicas.sort_by_key(|replica| replica.is_suspect);
+    replicas.sort_by_key(Candidate::may_be_dead);
 }
 
 fn is_usable(agent: &AgentEntry<'_>) -> bool {
@@ -61,7 +77,7 @@ fn replica(agent: &AgentEntry<'_>) -> Option<Replica> {
 }
 
 /// Where an agent at `endpoint` serves MCP: an endpoint without a path is the agent's, and MCP is under `/mcp`.
-fn mcp_url(endpoint: &str) -> Option<String> {
+pub(in crate::mcp) fn mcp_url(endpoint: &str) -> Option<String> {
     let url = reqwest::Url::parse(endpoint).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
     Some(if url.path() == "/" { url.join("/mcp").ok()?.to_string() } else { url.to_string() })
 }
