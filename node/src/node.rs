@@ -122,7 +122,7 @@ pub enum StartError {
     #[error(transparent)]
     Offers(#[from] NotOffered),
     /// A tool demands credentials that nobody here can check.
-    #[error("the tool {0:?} demands credentials (auth_required): give the agent a verifier that checks them")]
+    #[error("the tool {0:?} demands credentials (auth_required): give its agent a verifier, which checks them")]
     NoVerifier(Arc<str>),
     /// The agent's name makes no id.
     #[error("the agent's name makes no id: {0}")]

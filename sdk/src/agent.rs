@@ -7,12 +7,14 @@ use std::future::Future;
 use std::sync::Arc;
 
 use axum::Router;
+use futures::FutureExt;
 use mesh_gossip::catalog::AgentType;
 use mesh_node::call::neighbours::Neighbours;
 use mesh_node::config::{ConfigError, NodeConfig};
 use mesh_node::health::{HealthCheck, Verdict};
 use mesh_node::mcp::surface::Surface;
 use mesh_node::node::{Node, Plug, StartError};
+use mesh_node::run::Verifier;
 use rmcp::ServerHandler;
 
 pub use running::{RunningAgent, run, start};
@@ -23,6 +25,7 @@ use crate::inject::{Environment, Home};
 use crate::route::{Mesh, Route, RouteDefinition};
 use crate::state::AnyState;
 use crate::tool::{Definition, Tool};
+use crate::verifier::{Check, Credentials};
 
 /// An agent before it runs: a name, and what it offers.
 ///
@@ -40,6 +43,7 @@ pub struct Agent {
     health: Option<HealthCheck>,
     startup: Option<HealthCheck>,
     environment: Environment,
+    verifier: Option<Arc<dyn Verifier>>,
 }
 
 /// Why an agent did not start. Nothing was left running.
@@ -80,6 +84,7 @@ impl Agent {
             health: None,
             startup: None,
             environment: |_| None,
+            verifier: None,
         }
     }
 
@@ -174,6 +179,40 @@ impl Agent {
         self
     }
 
+    /// Checks who calls tools that demand it (`#[mesh::tool(auth_required)]`), before anything of them runs; an agent with
+    /// such a tool does not start without. What it refuses fails as forbidden, for the reason that its error gives. It may
+    /// take as long as the call, and is dropped with it.
+    ///
+    /// Callers show who they are in the header `authorization`: MCP clients by sending it, agents by
+    /// [`Dep::header`](crate::Dep::header), or by handing on what they were shown themselves. It reaches no other tools.
+    ///
+    /// ```
+    /// use mesh::prelude::*;
+    /// use mesh::Credentials;
+    ///
+    /// #[mesh::tool(capability = "payments", auth_required)]
+    /// async fn pay(amount: u64) -> String {
+    ///     format!("paid {amount}")
+    /// }
+    ///
+    /// async fn check(shown: Credentials) -> Result {
+    ///     match shown.bearer() {
+    ///         Some("s3cret") => Ok(()),
+    ///         _ => Err(Error::forbidden("send a token that was given to you")),
+    ///     }
+    /// }
+    ///
+    /// let agent = Agent::new("bank").tool::<pay>().verifier(check);
+    /// ```
+    pub fn verifier<F, R>(mut self, check: F) -> Self
+    where
+        F: Fn(Credentials) -> R + Send + Sync + 'static,
+        R: Future<Output = Result> + Send + 'static,
+    {
+        self.verifier = Some(Arc::new(Check(move |shown| check(shown).boxed())));
+        self
+    }
+
     /// Runs it until the process is told to end (SIGTERM, Ctrl-C), then lets it leave in order. Dropping the future stops
     /// it at once.
     ///
@@ -233,6 +272,7 @@ impl Agent {
             routes: routes.into(),
             health: self.health,
             startup: self.startup,
+            verifier: self.verifier,
             neighbours,
             ..Plug::new(host)
         };

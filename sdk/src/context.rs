@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use mesh_gossip::resolve::selector::Selector;
 use mesh_node::call::{Request, Target};
 use mesh_node::context::{CallContext, Scope, Update};
+use mesh_node::mcp::client::AskError;
 use mesh_node::tool::Payload;
 use rmcp::model::{ElicitRequestParams, ElicitationAction, ElicitationSchema};
-use rmcp::service::{ElicitationMode, ServiceError};
+use rmcp::service::ElicitationMode;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -64,9 +65,12 @@ pub enum CannotAsk {
     /// The client answered with something else.
     #[error("the client's answer does not fit what it was asked: {0}")]
     Answer(#[from] serde_json::Error),
-    /// The question did not get through, or was not answered in time.
-    #[error("the client did not answer: {0}")]
-    Lost(#[from] ServiceError),
+    /// The question did not get through, or was refused.
+    #[error(transparent)]
+    Lost(#[from] AskError),
+    /// The call's deadline passed before there was an answer.
+    #[error("the deadline of the call passed before the client answered")]
+    TooLate,
 }
 
 impl Context {
@@ -154,7 +158,12 @@ impl Context {
             message: message.into(),
             requested_schema: schema,
         };
-        let answer = peer.create_elicitation_with_timeout(question, self.remaining()).await?;
+        let answer = match self.0.call.scope.deadline {
+            Some(deadline) => {
+                tokio::time::timeout_at(deadline, client.elicit(question)).await.map_err(|_| CannotAsk::TooLate)??
+            }
+            None => client.elicit(question).await?,
+        };
         match (answer.action, answer.content) {
             (ElicitationAction::Accept, Some(content)) => Ok(Some(serde_json::from_value(content)?)),
             _ => Ok(None),
@@ -167,8 +176,9 @@ impl Context {
     /// # Errors
     /// What is wrong with the selector.
     pub fn dep<T: Received>(&self, selector: &str) -> Result<Dep<T>> {
-        let selector: Selector = selector.parse().map_err(|why| Error::invalid_argument(format!("{why}")))?;
-        let query = self.0.home.resolver.query(&selector.asked_in(&self.0.home.namespace));
+        let parsed: Result<Selector, _> = selector.parse();
+        let parsed = parsed.map_err(|why| Error::invalid_argument(format!("the selector `{selector}`: {why}")))?;
+        let query = self.0.home.resolver.query(&parsed.asked_in(&self.0.home.namespace));
         Ok(Dep::ad_hoc(self.0.call.mesh.clone(), query, self.0.call.scope.clone()))
     }
 

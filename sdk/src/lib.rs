@@ -35,6 +35,11 @@
 
 extern crate self as mesh;
 
+/// What the guide shows is compiled, and run where it can be.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/sdk.md")]
+struct Guide;
+
 mod agent;
 mod arguments;
 mod content;
@@ -59,6 +64,7 @@ mod state;
 mod stream;
 pub mod testing;
 mod tool;
+mod verifier;
 
 /// Makes a function a tool that has a model: a parameter `llm: Llm<T>`, which answers with a `T`. Everything that
 /// [`macro@tool`] takes, and:
@@ -157,6 +163,7 @@ pub use mesh_macros::tool;
 pub use mesh_node::call::CallError;
 /// Where agents of this user keep what outlives them: `MCP_MESH_HOME`, else `.mcp-mesh` in the user's home directory.
 pub use mesh_node::config::env::home;
+pub use mesh_node::context::Origin;
 pub use mesh_node::health::Verdict;
 
 pub use agent::{Agent, AgentError, IntoVerdict, RunningAgent, run, start};
@@ -176,3 +183,4 @@ pub use session::{SESSION_HEADER, Session};
 pub use state::State;
 pub use stream::{Sender, Stream, TakerGone};
 pub use tool::Tool;
+pub use verifier::Credentials;

@@ -11,15 +11,14 @@ use axum::routing::MethodRouter;
 use axum::{Json, Router};
 use mesh_node::call::Caller;
 use mesh_node::context::Scope;
+use mesh_node::mcp::inbound;
 use mesh_node::tool::{Fault, ToolDescriptor};
-use mesh_node::trace::TraceContext;
 use serde_json::{Value, json};
 
 use crate::host::NotHosted;
 use crate::inject::{Home, Slots};
 use crate::need::{Bound, Need};
 use crate::service::Floor;
-use crate::session::Session;
 use crate::state::StateType;
 
 /// A function that is a route: the type beside it that mounts it. `#[mesh::route]` makes it;
@@ -126,16 +125,10 @@ impl FromRequestParts<RouteHome> for Slots {
     }
 }
 
-/// What calls made for a request inherit from its headers: session, trace, and those that travel along.
+/// What calls made for a request inherit from its headers: session, trace, deadline, those that travel along, and for
+/// tools that demand it who the client says it is.
 fn inherited(headers: &HeaderMap, caller: &Caller) -> Scope {
-    let said = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let texts = headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
-    Scope {
-        session: Session::said(headers),
-        trace: TraceContext::from_headers(said),
-        headers: caller.settings().propagate.select(texts),
-        ..Scope::default()
-    }
+    inbound::scope(headers, None, &caller.settings().propagate)
 }
 
 fn refusal(fault: &Fault) -> Response {

@@ -6,9 +6,7 @@ use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use mesh_node::context::{NotASessionKey, SessionKey};
-
-/// The header in which a browser or client says its session.
-pub const SESSION_HEADER: &str = "x-session-id";
+pub use mesh_node::mcp::inbound::SESSION_KEY_HEADER as SESSION_HEADER;
 
 /// The session of an HTTP request: that of its header `X-Session-Id`, or a new one. Give the key back to the client, so
 /// that it can say it the next time.
@@ -26,7 +24,7 @@ impl Session {
     }
 
     /// The session that `headers` name.
-    pub(crate) fn said(headers: &HeaderMap) -> Option<SessionKey> {
+    fn said(headers: &HeaderMap) -> Option<SessionKey> {
         headers.get(SESSION_HEADER).and_then(|value| SessionKey::try_from(value.to_str().ok()?).ok())
     }
 

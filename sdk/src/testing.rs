@@ -42,11 +42,11 @@ use crate::received::Received;
 /// How long a test waits for anything. On an idle machine everything takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A mesh in this process. Every agent has a node of its own, and all calls go over the network, as between processes.
+/// A mesh in this process. Every agent has a node of its own, and calls go over the network, as between processes.
 #[must_use = "a mesh does nothing until it is started"]
 #[derive(Debug, Default)]
 pub struct Mesh {
-    agents: Vec<Agent>,
+    processes: Vec<Vec<Agent>>,
 }
 
 /// A mesh that runs. Dropping it stops all of it at once.
@@ -64,8 +64,13 @@ impl Mesh {
     }
 
     /// The same with `agent`. What it was told about the mesh, its home and its listeners does not count.
-    pub fn with(mut self, agent: Agent) -> Self {
-        self.agents.push(agent);
+    pub fn with(self, agent: Agent) -> Self {
+        self.with_process([agent])
+    }
+
+    /// The same with agents that share a process, as [`run`](crate::run) has them: their calls to each other stay in it.
+    pub fn with_process(mut self, agents: impl IntoIterator<Item = Agent>) -> Self {
+        self.processes.push(agents.into_iter().collect());
         self
     }
 
@@ -75,10 +80,10 @@ impl Mesh {
     /// Why an agent does not start.
     pub async fn start(self) -> Result<RunningMesh> {
         let key = rand::random();
-        let observer = launch(Agent::new("observer"), &key, Vec::new()).await?;
+        let observer = launch(Agent::new("observer"), &key, Vec::new(), Neighbours::new()).await?;
         let mut mesh = RunningMesh { key, observer, agents: Vec::new() };
-        for agent in self.agents {
-            mesh.join(agent).await?;
+        for process in self.processes {
+            mesh.join_process(process).await?;
         }
         Ok(mesh)
     }
@@ -90,11 +95,18 @@ impl RunningMesh {
     /// # Errors
     /// Why it does not start.
     pub async fn join(&mut self, agent: Agent) -> Result<&RunningAgent> {
-        let seeds = self.observer.node().gossip().local_addresses().iter().copied().map(SeedSpec::from).collect();
-        let agent = launch(agent, &self.key, seeds).await?;
-        self.agents.push(agent);
-        self.settle().await?;
+        self.join_process(vec![agent]).await?;
         Ok(&self.agents[self.agents.len() - 1])
+    }
+
+    async fn join_process(&mut self, agents: Vec<Agent>) -> Result {
+        let addresses = self.observer.node().gossip().local_addresses();
+        let seeds: Vec<SeedSpec> = addresses.iter().copied().map(SeedSpec::from).collect();
+        let neighbours = Neighbours::new();
+        for agent in agents {
+            self.agents.push(launch(agent, &self.key, seeds.clone(), neighbours.clone()).await?);
+        }
+        self.settle().await
     }
 
     /// Waits until everybody knows what everybody offers.
@@ -193,7 +205,7 @@ async fn within<T>(what: &str, wait: impl Future<Output = T>) -> Result<T> {
     waited.map_err(|_| Error::new(format!("waited {PATIENCE:?} for {what}")))
 }
 
-async fn launch(agent: Agent, key: &[u8; 32], seeds: Vec<SeedSpec>) -> Result<RunningAgent> {
+async fn launch(agent: Agent, key: &[u8; 32], seeds: Vec<SeedSpec>, neighbours: Neighbours) -> Result<RunningAgent> {
     let agent = agent.configure(|config: &mut NodeConfig| {
         config.mesh.keys = Some(Keyring::new(MeshKey::from_bytes(*key)));
         config.mesh.home = None;
@@ -203,7 +215,7 @@ async fn launch(agent: Agent, key: &[u8; 32], seeds: Vec<SeedSpec>) -> Result<Ru
         config.http.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     });
     let name = agent.name().to_owned();
-    let running: Result<_, AgentError> = agent.launch_as_told(Neighbours::new()).await;
+    let running: Result<_, AgentError> = agent.launch_as_told(neighbours).await;
     let running = running?;
     within(&format!("{name} to be ready"), running.node().ready()).await?;
     Ok(running)

@@ -89,6 +89,37 @@ async fn trip(#[service] outdoors: Outdoors) -> Result<String> {
     Ok(format!("{}; {tides}", outdoors.weather("Rome".into()).await?.summary))
 }
 
+#[mesh::tool(capability = "tides")]
+fn high_water() -> i64 {
+    3
+}
+
+#[mesh::service(min_available = 2)]
+trait Almanac {
+    #[selector("weather")]
+    async fn weather(&self, city: String) -> Result<Forecast>;
+    #[selector("tides")]
+    async fn tides(&self) -> Result<i64>;
+    #[selector("stars")]
+    async fn stars(&self) -> Result<i64>;
+}
+
+#[mesh::tool(capability = "almanac")]
+async fn look_up(#[service] almanac: Almanac) -> Result<(i64, bool)> {
+    Ok((almanac.tides().await?, almanac.stars().await.is_ok()))
+}
+
+#[mesh::service]
+trait Harbour {
+    #[selector("tides", required)]
+    async fn tides(&self) -> Result<i64>;
+}
+
+#[mesh::tool(capability = "harbour")]
+async fn land(#[service] harbour: Harbour) -> Result<i64> {
+    harbour.tides().await
+}
+
 #[mesh::route(GET, "/advice")]
 async fn advice(#[dep("advice")] advice: Dep<String>, session: Session) -> Result<String> {
     Ok(advice.session(&session).call(()).await?)
@@ -178,6 +209,22 @@ async fn a_view_needs_as_much_as_it_says_and_names_what_is_absent() {
     mesh.join(weather()).await.unwrap();
     let said: String = mesh.call("trip", ()).await.unwrap();
     assert_eq!(said, "fine in Rome; dependency_unavailable: nobody provides tides now");
+}
+
+#[tokio::test]
+async fn enough_of_a_view_will_do_and_what_it_requires_withdraws_its_tool() {
+    let reader = Agent::new("reader").tool::<look_up>().tool::<land>();
+    let mut mesh = Mesh::new().with(reader).with(weather()).start().await.unwrap();
+    let why = mesh.call::<(i64, bool)>("almanac", ()).await.unwrap_err().to_string();
+    assert!(why.contains("Almanac needs 2 of its capabilities and has 1: nobody provides tides, stars"), "{why}");
+    let why = mesh.call::<i64>("harbour", ()).await.unwrap_err().to_string();
+    assert!(why.contains("requires tides"), "{why}");
+    mesh.join(Agent::new("sea").tool::<high_water>()).await.unwrap();
+    mesh.wait_for("harbour").await.unwrap();
+    assert_eq!(mesh.call::<i64>("harbour", ()).await.unwrap(), 3);
+    assert_eq!(mesh.call::<(i64, bool)>("almanac", ()).await.unwrap(), (3, false));
+    mesh.kill("sea").unwrap();
+    mesh.wait_until_gone("harbour").await.unwrap();
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Gives work to whoever does it, and says who did how much of it.
+//! Gives work to the replicas of `failover-worker`, which says how to start both, and tells who did how much of it.
 
 use std::collections::BTreeMap;
 

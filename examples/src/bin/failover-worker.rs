@@ -1,4 +1,11 @@
-//! Does something small. Start it two or three times, and kill whichever you like.
+//! Does something small. Of several replicas kill whichever you like while `failover-boss` gives them work.
+//!
+//! ```text
+//! meshctl start -d --replicas 3 examples:failover-worker
+//! meshctl start -d examples:failover-boss
+//! meshctl call squares '{"count":100000}' &
+//! kill -9 <pid>
+//! ```
 
 use mesh::prelude::*;
 

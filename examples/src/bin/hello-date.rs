@@ -1,4 +1,11 @@
-//! Knows the date. Start it twice: the second is a replica, and either may be killed.
+//! Knows the date, for `hello-world`. Start it twice: the second is a replica, and either may be killed.
+//!
+//! ```text
+//! meshctl start -d examples:hello-world
+//! meshctl start -d --replicas 2 examples:hello-date
+//! meshctl call greet '{"name":"Ada"}'
+//! meshctl trace --last
+//! ```
 
 use mesh::prelude::*;
 

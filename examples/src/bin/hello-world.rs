@@ -1,4 +1,11 @@
-//! Greets. Try it alone, then start `hello-date` beside it and call it again.
+//! Greets people; with the date when somebody knows it.
+//!
+//! ```text
+//! meshctl start -d examples:hello-world
+//! meshctl call greet '{"name":"Ada"}'
+//! ```
+//!
+//! Then start `hello-date` beside it, and call again.
 
 use mesh::prelude::*;
 

@@ -1,4 +1,11 @@
-//! An HTTP API in front of the mesh: `curl <url>/greet/Ada`. While nobody greets, it answers 503 and says so.
+//! An HTTP API in front of the mesh. While nobody greets it answers 503, and says so. The URL is in `meshctl list`.
+//!
+//! ```text
+//! meshctl start -d examples:route-api
+//! curl <url>/greet/Ada
+//! meshctl start -d examples:hello-world
+//! curl <url>/greet/Ada
+//! ```
 
 use axum::Json;
 use axum::extract::Path;

@@ -1,4 +1,11 @@
-//! Keeps shopping carts in memory. Start it several times: a session stays with the replica that has its cart.
+//! Keeps shopping carts in memory. Of several replicas, a session stays with the one that has its cart.
+//!
+//! ```text
+//! meshctl start -d --replicas 3 examples:session-cart
+//! meshctl call put '{"item":"apple","session_id":"ada"}'
+//! ```
+//!
+//! `session-shop` is a shop over HTTP in front of it.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};

@@ -1,4 +1,9 @@
-//! A shop over HTTP: `curl -H 'X-Session-Id: ada' <url>/buy/apple`, as often as you like.
+//! A shop over HTTP, whose carts are with `session-cart`. The URL is in `meshctl list`.
+//!
+//! ```text
+//! meshctl start -d examples:session-cart examples:session-shop
+//! curl -H 'X-Session-Id: ada' <url>/buy/apple
+//! ```
 
 use axum::Json;
 use axum::extract::Path;

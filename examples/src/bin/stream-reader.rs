@@ -1,4 +1,10 @@
-//! Takes a story as it is told: as a tool that counts its words, and as server-sent events at `/story`.
+//! Takes the story of `stream-teller` as it is told: as a tool that counts its words, and as server-sent events.
+//!
+//! ```text
+//! meshctl start -d examples:stream-teller examples:stream-reader
+//! meshctl call count_words
+//! curl -N <url>/story
+//! ```
 
 use futures::StreamExt;
 use mesh::Stream;

@@ -1,4 +1,9 @@
 //! Tells a story word by word.
+//!
+//! ```text
+//! meshctl start -d examples:stream-teller
+//! meshctl call --stream tell '{"pause":200}'
+//! ```
 
 use std::time::Duration;
 

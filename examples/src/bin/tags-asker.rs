@@ -1,4 +1,4 @@
-//! Asks for a sum in three ways. Stop one of the providers, and see which of the three still finds somebody.
+//! Asks for a sum in three ways; start it with `tags-providers`, which says how.
 
 use mesh::prelude::*;
 use schemars::JsonSchema;

@@ -1,4 +1,10 @@
-//! Two providers of one capability, told apart by their tags.
+//! Two providers of one capability, told apart by their tags; `tags-asker` asks them.
+//!
+//! ```text
+//! meshctl start -d examples:tags-providers examples:tags-asker
+//! meshctl call ask '{"numbers":[1.25,2.5]}'
+//! meshctl tools resolve 'sum +fast'
+//! ```
 
 use mesh::prelude::*;
 

@@ -34,7 +34,7 @@ pub struct Offers {
     /// What else it says about itself (runtime, its own version, …). Matching never looks at it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// Its tools.
+    /// Its tools, and its routes, which are told among them ([`Tool::is_route`]).
     #[serde(default)]
     pub tools: Vec<Tool>,
 }
@@ -163,6 +163,12 @@ impl Tool {
             llm_filter: None,
             llm_provider: None,
         }
+    }
+
+    /// Whether it is no tool but a route of an HTTP service, told as `METHOD:/path` for what it depends on: nobody calls
+    /// it, and it provides nothing.
+    pub fn is_route(&self) -> bool {
+        self.capability.is_empty() && self.function.contains(":/")
     }
 
     /// The dependencies without which it is withdrawn.

@@ -34,7 +34,8 @@ pub(crate) struct Start {
     /// Any other command. With --capability, --tags or --wrap it is an MCP server that joins the mesh; else an agent.
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
-    /// What to call the process in `stop` and `logs`, and the prefix of the agent's id. Default: the program's name.
+    /// What to call the process in `stop` and `logs`. Default: the program's name. The agent keeps its own, which replicas
+    /// share.
     #[arg(long)]
     pub(crate) name: Option<String>,
     /// How many to start of each; the second is called `<name>-2`.
@@ -58,7 +59,7 @@ pub(crate) struct Start {
     /// First contacts, `host:port` by comma. Default: the seed of this machine.
     #[arg(long, value_name = "HOST:PORT,…", conflicts_with_all = ["registry_url", "registry_host"])]
     pub(crate) seeds: Option<String>,
-    /// What stands before the `-` of the agent's id.
+    /// What stands before the `-` of the agent's id, in place of its name.
     #[arg(long, value_name = "NAME")]
     pub(crate) agent_name: Option<String>,
     /// The agent's version.

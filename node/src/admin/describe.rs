@@ -60,7 +60,8 @@ pub(super) async fn tool(State(desk): State<Arc<Desk>>, Asked(query): Asked<Tool
     let (owner, place) = find::tool(&view, query.agent.as_deref(), &query.tool, Wanted::Healthy)?;
     let agent = view.catalog().agent(&owner).and_then(|agent| desk.listing(&view).agent(&agent));
     let mut agent = agent.ok_or_else(find::gone)?;
-    let tool = agent.tools.swap_remove(place);
+    let listed = agent.tools.iter().position(|tool| tool.id == place + 1).ok_or_else(find::gone)?;
+    let tool = agent.tools.swap_remove(listed);
     let question = Bytes::from(tool.function_name.clone().into_bytes());
     let asked = desk.questions.ask(owner.member, INPUT_SCHEMA, question, Instant::now() + PATIENCE).await;
     let told = asked.ok().and_then(|answer| serde_json::from_slice(&answer).ok());

@@ -34,7 +34,8 @@ pub(super) fn tool(view: &View, agent: Option<&str>, text: &str, wanted: Wanted)
         None => matching(view, "", wanted),
     };
     let with = |is_meant: fn(&Tool, &str) -> bool| -> Vec<(AgentEntry<'_>, usize)> {
-        let place = |agent: &AgentEntry<'_>| agent.offers?.tools.iter().position(|tool| is_meant(tool, text));
+        let is_found = |tool: &Tool| !tool.is_route() && is_meant(tool, text);
+        let place = |agent: &AgentEntry<'_>| agent.offers?.tools.iter().position(is_found);
         among.iter().filter_map(|agent| Some((*agent, place(agent)?))).collect()
     };
     let mut found = with(|tool, text| &*tool.function == text);

@@ -56,6 +56,7 @@ impl<'a> Listing<'a> {
         let resolutions = self.resolutions(offers);
         let since = self.sightings.since(&member.id(), self.now);
         let resolved = resolutions.iter().filter(|resolution| resolution.status == "available").count();
+        let tools = offers.tools.iter().enumerate().filter(|(_, tool)| !tool.is_route());
         Some(AgentInfo {
             id: offers.agent.to_string(),
             name: offers.name.to_string(),
@@ -63,7 +64,7 @@ impl<'a> Listing<'a> {
             status: status_name(status_of(agent)).into(),
             runtime: offers.labels.get("runtime").cloned().unwrap_or_default(),
             endpoint: endpoint(offers),
-            tools: offers.tools.iter().enumerate().map(|(place, tool)| self.tool(agent, offers, place, tool)).collect(),
+            tools: tools.map(|(place, tool)| self.tool(agent, offers, place, tool)).collect(),
             dependencies: resolutions.iter().map(brief).collect(),
             dependencies_resolved: resolved,
             dependencies_total: resolutions.len(),

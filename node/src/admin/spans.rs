@@ -23,7 +23,10 @@ use crate::trace::{Ring, Span};
 /// The topic under which nodes ask each other for spans.
 pub(super) const SPANS_TOPIC: &str = "spans";
 
-/// How long all members together may take to answer.
+/// How long all members together may take to tell which of their spans is the last one: who is slower is not waited for.
+const PATIENCE_FOR_LAST: Duration = Duration::from_secs(1);
+
+/// How long all members together may take to tell their spans of a trace.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How many members are asked at a time.
@@ -63,17 +66,16 @@ pub(super) struct TraceQuery {
 
 /// All spans of a trace that anybody remembers.
 pub(super) async fn show(State(desk): State<Arc<Desk>>, Asked(query): Asked<TraceQuery>) -> Answer<TraceAnswer> {
-    let deadline = Instant::now() + PATIENCE;
     let trace = match query.id.as_deref() {
         Some(id) => parse(id).ok_or_else(|| Refused::bad_request("a trace is named by 32 hex digits"))?,
         None => {
-            let (last, _) = gather(&desk, &SpanQuestion::Last, deadline).await;
+            let (last, _) = gather(&desk, &SpanQuestion::Last, PATIENCE_FOR_LAST).await;
             let last = last.into_iter().max_by_key(|span| span.start.saturating_add(span.duration));
             last.ok_or_else(|| Refused::new(StatusCode::NOT_FOUND, "no_trace", "nobody has called anything yet"))?.trace
         }
     };
     let trace_id = format!("{trace:032x}");
-    let (mut spans, silent) = gather(&desk, &SpanQuestion::Of(trace_id.clone()), deadline).await;
+    let (mut spans, silent) = gather(&desk, &SpanQuestion::Of(trace_id.clone()), PATIENCE).await;
     spans.retain(|span| span.trace == trace);
     let mut seen = BTreeSet::new();
     spans.retain(|span| seen.insert(span.span));
@@ -81,27 +83,39 @@ pub(super) async fn show(State(desk): State<Arc<Desk>>, Asked(query): Asked<Trac
     Ok(Json(TraceAnswer { trace_id, spans, silent }))
 }
 
-/// What the live members answer, and who did not.
-async fn gather(desk: &Desk, question: &SpanQuestion, deadline: Instant) -> (Vec<Span>, Vec<String>) {
+/// What the live members answer within `patience`, and which of them did not.
+async fn gather(desk: &Desk, question: &SpanQuestion, patience: Duration) -> (Vec<Span>, Vec<String>) {
+    let deadline = Instant::now() + patience;
     let question = Bytes::from(serde_json::to_vec(question).expect("texts can be written"));
     let members: Vec<MemberId> = desk.gossip.view().live().map(|member| member.id()).collect();
     let asked = members.into_iter().map(|member| {
         let question = question.clone();
-        async move { (member, desk.questions.ask(member, SPANS_TOPIC, question, deadline).await) }
+        async move { (member, ask(desk, member, question, deadline).await) }
     });
     let mut answers = stream::iter(asked).buffer_unordered(AT_ONCE);
     let (mut spans, mut silent) = (Vec::new(), Vec::new());
     while let Some((member, answer)) = answers.next().await {
-        match answer.ok().and_then(|answer| serde_json::from_slice::<Vec<Span>>(&answer).ok()) {
+        match answer.and_then(|answer| serde_json::from_slice::<Vec<Span>>(&answer).ok()) {
             Some(more) => {
                 let room = MAX_SPANS.saturating_sub(spans.len());
                 spans.extend(more.into_iter().take(room));
             }
-            None => silent.push(member.to_string()),
+            None => silent.push(member),
         }
     }
+    let view = desk.gossip.view();
+    silent.retain(|member| view.member(member).is_some_and(|member| member.is_live()));
     silent.sort();
-    (spans, silent)
+    (spans, silent.iter().map(ToString::to_string).collect())
+}
+
+/// What `member` answers. Nobody waits for one that turns out to be gone.
+async fn ask(desk: &Desk, member: MemberId, question: Bytes, deadline: Instant) -> Option<Bytes> {
+    let mut views = desk.gossip.watch();
+    tokio::select! {
+        answer = desk.questions.ask(member, SPANS_TOPIC, question, deadline) => answer.ok(),
+        _ = views.wait_for(|view| view.member(&member).is_none_or(|member| !member.is_live())) => None,
+    }
 }
 
 fn parse(id: &str) -> Option<u128> {

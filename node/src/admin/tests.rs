@@ -94,7 +94,9 @@ fn consumer(offers: &mut Offers) {
     let dependency = |selector: &str, required| Dependency { selector: selector.parse().unwrap(), required };
     tool.dependencies = vec![dependency("date", true), dependency("weather +fast", false)];
     offers.labels.insert("runtime".into(), "rust".into());
-    offers.tools = vec![tool];
+    let mut route = Tool::new("GET:/greet", "");
+    route.dependencies = vec![dependency("date", true)];
+    offers.tools = vec![route, tool];
 }
 
 fn provider(offers: &mut Offers) {
@@ -120,9 +122,10 @@ async fn agents_are_listed_with_what_they_depend_on() {
     let both: AgentsAnswer = one.asker().get("agents?all=true").await;
     let [hello, system] = &both.agents[..] else { panic!("{both:?}") };
     assert_eq!((hello.name.as_str(), hello.status.as_str(), hello.runtime.as_str()), ("hello", "healthy", "rust"));
-    assert_eq!((hello.dependencies_resolved, hello.dependencies_total), (1, 2));
+    assert_eq!(hello.tools.len(), 1, "a route is no tool, and what it depends on counts: {hello:?}");
+    assert_eq!((hello.dependencies_resolved, hello.dependencies_total), (2, 3));
     assert_eq!(hello.dependency_resolutions[0].provider_agent_id, two.agent.to_string());
-    assert_eq!(hello.dependency_resolutions[1].status, "unresolved");
+    assert_eq!(hello.dependency_resolutions[2].status, "unresolved");
     assert!(hello.tools[0].available && system.tools[0].available);
     assert_eq!(system.endpoint, "http://10.0.0.1:9000");
 

@@ -97,7 +97,7 @@ impl AccessRules {
             FromBeyond::Everybody => Ok(()),
             FromBeyond::Nobody => Err(Denied::Beyond),
             // Comparing hashes takes the same time whatever they are.
-            FromBeyond::WithToken(token) if bearer(headers).map(blake3::hash).as_ref() == Some(token) => Ok(()),
+            FromBeyond::WithToken(token) if token_in(headers).as_ref() == Some(token) => Ok(()),
             FromBeyond::WithToken(_) => Err(Denied::Token),
         }
     }
@@ -118,6 +118,17 @@ impl AccessRules {
     }
 }
 
+impl AccessRules {
+    /// Takes this node's own token out of `headers`: it has done its work, and is nothing for tools to see or to hand on.
+    fn take_token(&self, headers: &mut HeaderMap) {
+        if let FromBeyond::WithToken(token) = &self.from_beyond
+            && token_in(headers).as_ref() == Some(token)
+        {
+            headers.remove(AUTHORIZATION);
+        }
+    }
+}
+
 impl Denied {
     /// A JSON answer that says what to do.
     fn response(self) -> Response {
@@ -135,14 +146,17 @@ impl Denied {
 
 /// Middleware that lets requests through as the rules say. The listener has to tell the peer's address
 /// ([`axum::Router::into_make_service_with_connect_info`]).
-pub async fn guard(State(rules): State<Arc<AccessRules>>, request: Request, next: Next) -> Response {
+pub async fn guard(State(rules): State<Arc<AccessRules>>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
     let origin = request.headers().get(ORIGIN).cloned();
     // A browser asks without credentials whether it may ask.
     let asks_first = request.method() == Method::OPTIONS && origin.is_some();
     let response = match rules.check(peer, request.uri(), request.headers()) {
         Ok(()) | Err(Denied::Token) if asks_first => StatusCode::NO_CONTENT.into_response(),
-        Ok(()) => next.run(request).await,
+        Ok(()) => {
+            rules.take_token(request.headers_mut());
+            next.run(request).await
+        }
         Err(denied) => return denied.response(),
     };
     match origin {
@@ -196,9 +210,15 @@ fn is_forwarded(headers: &HeaderMap) -> bool {
         .any(|hop| !hop.trim().parse::<IpAddr>().is_ok_and(|hop| hop.to_canonical().is_loopback()))
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
-    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().as_bytes())
+/// The token in the value of an `authorization` header that says `Bearer`.
+pub fn bearer(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn token_in(headers: &HeaderMap) -> Option<blake3::Hash> {
+    let token = bearer(headers.get(AUTHORIZATION)?.to_str().ok()?)?;
+    Some(blake3::hash(token.as_bytes()))
 }
 
 #[cfg(test)]
@@ -272,6 +292,17 @@ mod tests {
         assert_eq!(check(&rules, HERE, &[("origin", "https://app.example")]), Ok(()));
         for theirs in ["http://evil.example", "null", "http://localhost:8081", "http://app.example"] {
             assert_eq!(check(&rules, HERE, &[("origin", theirs)]), Err(Denied::Origin), "{theirs}");
+        }
+    }
+
+    #[test]
+    fn the_nodes_own_token_goes_no_further_and_that_of_a_tool_does() {
+        let rules = rules(&Access::Token("s3cret".into()));
+        for (shown, stays) in [("Bearer s3cret", false), ("Bearer of a tool", true)] {
+            let mut headers = HeaderMap::new();
+            headers.insert(AUTHORIZATION, HeaderValue::from_static(shown));
+            rules.take_token(&mut headers);
+            assert_eq!(headers.contains_key(AUTHORIZATION), stays, "{shown}");
         }
     }
 

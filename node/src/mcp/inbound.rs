@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use http::HeaderMap;
+use http::header::AUTHORIZATION;
 use rmcp::model::MetaObject;
 use tokio::time::Instant;
 
 use crate::context::{MAX_TRACE_STATE_BYTES, Scope, SessionKey};
-use crate::propagation::Propagation;
+use crate::propagation::{MAX_HEADER_BYTES, MAX_HEADERS, Propagation};
 use crate::trace::TraceContext;
 
 /// How many seconds the caller still waits. A fraction is understood.
@@ -22,20 +23,28 @@ pub const SESSION_KEY_META: &str = "mesh/session";
 /// No call is waited for longer than this, whatever a header says.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
-/// What `headers` and `meta` of a request say about its call. What makes no sense is as if it were not there.
+/// What `headers` and `meta` of a request say about its call. What makes no sense is as if it were not there. Who the
+/// client says it is (`authorization`) is among the headers; calls hand it on only to tools that demand it.
 pub fn scope(headers: &HeaderMap, meta: Option<&MetaObject>, propagation: &Propagation) -> Scope {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let said = |key: &str| meta.and_then(|meta| meta.get(key)?.as_str());
     let of_meta = said("traceparent").and_then(|text| text.trim().parse::<TraceContext>().ok());
     let state = header("tracestate").or_else(|| said("tracestate"));
     let session = header(SESSION_KEY_HEADER).or_else(|| said(SESSION_KEY_META));
+    let mut travelling =
+        propagation.select(headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))));
+    if let Some(shown) = header(AUTHORIZATION.as_str()).filter(|shown| shown.len() <= MAX_HEADER_BYTES / 2)
+        && !travelling.iter().any(|(name, _)| AUTHORIZATION == **name)
+    {
+        travelling.truncate(MAX_HEADERS - 1);
+        travelling.push((AUTHORIZATION.as_str().into(), shown.into()));
+    }
     Scope {
         deadline: header(TIMEOUT_HEADER).and_then(patience).map(|patience| Instant::now() + patience),
         trace: TraceContext::from_headers(header).or(of_meta),
         trace_state: state.filter(|state| state.len() <= MAX_TRACE_STATE_BYTES).map(Into::into),
         session: session.and_then(|key| SessionKey::try_from(key).ok()),
-        headers: propagation
-            .select(headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))),
+        headers: travelling,
     }
 }
 
@@ -69,6 +78,7 @@ mod tests {
                 ("x-session-id", "mine"),
                 ("x-tenant", "t"),
                 ("cookie", "no"),
+                ("authorization", "Bearer x"),
             ],
             json!({}),
         );
@@ -78,7 +88,7 @@ mod tests {
         assert!(left > Duration::from_secs(290) && left <= Duration::from_secs(300), "{left:?}");
         assert_eq!(scope.session.unwrap().as_str(), "mine");
         let names: Vec<&str> = scope.headers.iter().map(|(name, _)| &**name).collect();
-        assert_eq!(names, ["x-mesh-timeout", "x-tenant"]);
+        assert_eq!(names, ["x-mesh-timeout", "x-tenant", "authorization"]);
     }
 
     #[test]

@@ -46,7 +46,8 @@ pub struct RunSettings {
 /// Decides whether a call's credentials will do.
 #[async_trait]
 pub trait Verifier: Send + Sync + 'static {
-    /// Checks the headers of a call to `tool`, brought by `origin`.
+    /// Checks the headers of a call to `tool`, brought by `origin`. Dropped when the caller gives up, and when its deadline
+    /// passes.
     ///
     /// # Errors
     /// Why they will not do, in words for the caller.
@@ -197,10 +198,12 @@ impl Inner {
             let wrong = format!("{} needs a session: name one, or pass the argument session_id", tool.name);
             return Err(Fault::new(FaultKind::InvalidArguments, wrong));
         }
-        self.verify(&tool, &scope, &arrival.origin).await?;
         let now = Instant::now();
         let longest = now + tool.options.timeout.unwrap_or(self.settings.timeout);
         let deadline = scope.deadline.map_or(longest, |deadline| deadline.min(longest));
+        if tool.options.auth_required == Some(true) {
+            self.verify(&tool, &scope, &arrival, deadline).await?;
+        }
         let parent = scope.trace.map(|trace| trace.span_id);
         let at = TraceContext::below(scope.trace.as_ref());
         scope.deadline = Some(deadline);
@@ -242,15 +245,31 @@ impl Inner {
         scope
     }
 
-    async fn verify(&self, tool: &ToolDescriptor, scope: &Scope, origin: &Origin) -> Result<(), Fault> {
-        if tool.options.auth_required != Some(true) {
-            return Ok(());
+    /// Has the credentials of a call checked, which may take as long as the call may.
+    async fn verify(
+        &self,
+        tool: &ToolDescriptor,
+        scope: &Scope,
+        arrival: &Arrival,
+        deadline: Instant,
+    ) -> Result<(), Fault> {
+        let refused = |why: &str| Fault::new(FaultKind::Forbidden, format!("{} needs credentials: {why}", tool.name));
+        let Some(verifier) = &self.settings.verifier else { return Err(refused("nobody here can check them")) };
+        let check = AssertUnwindSafe(verifier.verify(tool, &scope.headers, &arrival.origin)).catch_unwind();
+        tokio::select! {
+            biased;
+            checked = check => match checked {
+                Ok(checked) => checked.map_err(|why| refused(&why)),
+                Err(_) => {
+                    tracing::error!(tool = %tool.name, "the check of credentials panicked; this is a defect of the agent");
+                    Err(refused("the check of them panicked"))
+                }
+            },
+            () = arrival.cancelled.cancelled() => Err(Fault::new(FaultKind::Cancelled, "the caller gave up")),
+            () = sleep_until(deadline) => {
+                Err(Fault::new(FaultKind::TimedOut, "the deadline passed while the credentials were checked"))
+            }
         }
-        let verified = match &self.settings.verifier {
-            Some(verifier) => verifier.verify(tool, &scope.headers, origin).await,
-            None => Err("nobody here can check credentials".to_owned()),
-        };
-        verified.map_err(|why| Fault::new(FaultKind::Forbidden, format!("{} needs credentials: {why}", tool.name)))
     }
 
     async fn run(&self, mut admitted: Admitted, arrival: Arrival) -> Result<Payload, Fault> {

@@ -1,5 +1,7 @@
 //! What tools and routes have in common: a free function without generics, whose own attributes stay.
 
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote};
 use syn::{Attribute, Error, Expr, ExprLit, ItemFn, Lit, Meta, Result};
 
 /// Whether the function can be what the attribute makes of it; `what` is a word such as "tool".
@@ -19,6 +21,35 @@ pub(crate) fn check(function: &ItemFn, what: &str) -> Result<()> {
         return Err(Error::new_spanned(word, format!("a {what} has no other ABI than Rust's")));
     }
     Ok(())
+}
+
+/// The function as it is, and beside it the type of its name that is a `trait_name` (`Tool`, `Route`): `definition`, which
+/// is a `defined`.
+pub(crate) fn with_companion(
+    item: &ItemFn,
+    trait_name: &str,
+    defined: TokenStream,
+    definition: &TokenStream,
+) -> TokenStream {
+    let (visibility, name) = (&item.vis, &item.sig.ident);
+    let what = trait_name.to_lowercase();
+    let documentation = format!("The {what} [`{name}`](fn@{name}), for `Agent::{what}`.");
+    let trait_name = format_ident!("{trait_name}");
+    quote! {
+        #item
+
+        #[doc = #documentation]
+        #[expect(non_camel_case_types, reason = "it stands for the function")]
+        #visibility struct #name {}
+
+        const _: () = {
+            impl ::mesh::#trait_name for #name {
+                fn definition() -> #defined {
+                    #definition
+                }
+            }
+        };
+    }
 }
 
 /// The doc comment among `attributes`, as text.

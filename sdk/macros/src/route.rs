@@ -51,26 +51,14 @@ pub(crate) fn expand(keys: TokenStream, item: TokenStream) -> Result<TokenStream
     let handler = handler(&item, &parameters);
 
     let Endpoint { method, path } = endpoint;
-    let (visibility, name, method_name) = (&item.vis, &item.sig.ident, method.to_string());
+    let method_name = method.to_string();
     let filter = format_ident!("{method_name}", span = method.span());
-    let documentation = format!("The route [`{name}`](fn@{name}), for `Agent::route`.");
-    Ok(quote! {
-        #item
-
-        #[doc = #documentation]
-        #[expect(non_camel_case_types, reason = "it stands for the function")]
-        #visibility struct #name {}
-
-        const _: () = {
-            impl ::mesh::Route for #name {
-                fn definition() -> ::mesh::glue::RouteDefinition {
-                    ::mesh::glue::RouteDefinition::new(#method_name, #path, |home| {
-                        ::mesh::glue::on(::mesh::glue::MethodFilter::#filter, #handler).with_state(home)
-                    }) #declared
-                }
-            }
-        };
-    })
+    let definition = quote! {
+        ::mesh::glue::RouteDefinition::new(#method_name, #path, |home| {
+            ::mesh::glue::on(::mesh::glue::MethodFilter::#filter, #handler).with_state(home)
+        }) #declared
+    };
+    Ok(function::with_companion(&item, "Route", quote!(::mesh::glue::RouteDefinition), &definition))
 }
 
 fn declared(parameters: &[Parameter]) -> Result<TokenStream> {

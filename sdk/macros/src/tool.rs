@@ -51,25 +51,10 @@ pub(crate) fn expanded(keys: &Keys, mut item: ItemFn, model: Option<&Model>) -> 
         use_all(&mut item, &parameters);
     }
 
-    let (visibility, name) = (&item.vis, &item.sig.ident);
     let returned = Returned::of(&item.sig.output).ty;
     let returns = quote_spanned!(returned.span()=> .returns::<#returned>());
-    let documentation = format!("The tool [`{name}`](fn@{name}), for `Agent::tool`.");
-    Ok(quote! {
-        #item
-
-        #[doc = #documentation]
-        #[expect(non_camel_case_types, reason = "it stands for the function")]
-        #visibility struct #name {}
-
-        const _: () = {
-            impl ::mesh::Tool for #name {
-                fn definition() -> ::mesh::glue::Definition {
-                    ::mesh::glue::Definition::new #body #described #declared #returns
-                }
-            }
-        };
-    })
+    let definition = quote!(::mesh::glue::Definition::new #body #described #declared #returns);
+    Ok(function::with_companion(&item, "Tool", quote!(::mesh::glue::Definition), &definition))
 }
 
 /// What is injected asynchronously is of no use to a function that cannot wait.

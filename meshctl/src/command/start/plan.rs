@@ -265,7 +265,7 @@ fn environment_of(start: &Start, settings: &Settings) -> anyhow::Result<BTreeMap
     if let Some(level) = start.log_level {
         put("MCP_MESH_LOG_LEVEL", level);
     }
-    if let Some(name) = start.agent_name.as_ref().or(start.name.as_ref()) {
+    if let Some(name) = &start.agent_name {
         put("MCP_MESH_AGENT_NAME", name);
     }
     if let Some(version) = &start.agent_version {

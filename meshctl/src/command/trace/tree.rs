@@ -22,6 +22,9 @@ pub(super) fn print(answer: &TraceAnswer, show_internal: bool) {
     say(format_args!("Call Tree for trace {}\n{}\n", answer.trace_id, "═".repeat(RULE)));
     let children = arrange(&answer.spans, show_internal);
     branch(&children, None, "");
+    for absent in absent(&answer.spans) {
+        say(paint(Colour::Yellow, absent));
+    }
     say(format_args!("\n{}", "─".repeat(RULE)));
     let start = answer.spans.iter().map(|span| span.start).min().unwrap_or_default();
     let end = answer.spans.iter().map(|span| span.start.saturating_add(span.duration)).max().unwrap_or_default();
@@ -47,13 +50,33 @@ pub(super) fn is_success(spans: &[Span]) -> bool {
     roots.all(|span| span.outcome == Outcome::Ok)
 }
 
+/// What is missing from the tree, in words: runs of tools that only their callers know of.
+fn absent(spans: &[Span]) -> Vec<String> {
+    let lost = unheard(spans);
+    let agents: BTreeSet<&str> =
+        spans.iter().filter(|span| lost.contains(&span.span)).filter_map(|span| span.peer.as_deref()).collect();
+    let absent =
+        |agent: &str| format!("{agent} tells nothing of what it ran: it is gone, does not answer, or keeps no spans");
+    agents.into_iter().map(absent).collect()
+}
+
+/// Attempts that got through, of whose run at the other end nothing is known. Who was lost may have run it, too.
+fn unheard(spans: &[Span]) -> BTreeSet<u64> {
+    let heard: BTreeSet<u64> =
+        spans.iter().filter(|span| span.kind == SpanKind::Tool).filter_map(|span| span.parent).collect();
+    let attempts = spans.iter().filter(|span| span.kind == SpanKind::Attempt && !heard.contains(&span.span));
+    attempts.map(|span| span.span).collect()
+}
+
 /// Hangs every span below its parent, or below the nearest one that is shown. Those whose parent is unknown are roots.
+/// Besides tools an attempt is shown when it is all that is known of a run.
 fn arrange(spans: &[Span], show_internal: bool) -> Children<'_> {
     let by_id: BTreeMap<u64, &Span> = spans.iter().map(|span| (span.span, span)).collect();
     // What failed without ever reaching a tool has nothing else to show.
     let has_tools = spans.iter().any(|span| span.kind == SpanKind::Tool);
     let is_main = |span: &Span| matches!(span.kind, SpanKind::Tool | SpanKind::Model);
-    let shown = |span: &Span| show_internal || !has_tools || is_main(span);
+    let unheard = unheard(spans);
+    let shown = |span: &Span| show_internal || !has_tools || is_main(span) || unheard.contains(&span.span);
     let mut children = Children::new();
     for span in spans.iter().filter(|span| shown(span)) {
         let mut above = span.parent;
@@ -85,7 +108,7 @@ fn branch(children: &Children<'_>, parent: Option<u64>, prefix: &str) {
         match span.kind {
             SpanKind::Tool => {}
             SpanKind::Call => name += " (call)",
-            SpanKind::Attempt => name += " (attempt)",
+            SpanKind::Attempt => name = format!("{} at {name} (attempt)", span.tool.as_deref().unwrap_or("a tool")),
             SpanKind::Loop => name += " (loop)",
             SpanKind::Model => name += " (model)",
         }
@@ -126,7 +149,7 @@ mod tests {
     use mesh_node::trace::Span;
     use serde_json::json;
 
-    use super::{arrange, time};
+    use super::{absent, arrange, time};
 
     fn span(id: u64, parent: Option<u64>, kind: &str) -> Span {
         let parent = parent.map(|parent| format!("{parent:016x}"));
@@ -147,6 +170,22 @@ mod tests {
         assert_eq!(tools[&None][0].span, 1);
         assert_eq!(tools[&Some(1)][0].span, 4);
         assert_eq!(arrange(&spans, true)[&Some(3)][0].span, 4);
+    }
+
+    #[test]
+    fn an_attempt_stands_for_the_run_of_which_nobody_tells() {
+        let mut spans = vec![
+            span(1, Some(99), "tool"),
+            span(2, Some(1), "call"),
+            span(3, Some(2), "attempt"),
+            span(4, Some(2), "attempt"),
+            span(5, Some(4), "tool"),
+        ];
+        spans[2].peer = Some("date-service-0a".into());
+        let tree = arrange(&spans, false);
+        assert_eq!(tree[&Some(1)].iter().map(|span| span.span).collect::<Vec<_>>(), [3, 5]);
+        let absent = absent(&spans);
+        assert!(absent.len() == 1 && absent[0].starts_with("date-service-0a tells nothing"), "{absent:?}");
     }
 
     #[test]

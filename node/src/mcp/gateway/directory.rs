@@ -87,8 +87,7 @@ impl Agent {
     fn find_tools(&mut self, view: &View, resolver: &Resolver) {
         for (at, replica) in self.replicas.iter().enumerate() {
             let health = view.catalog().agent(&replica.owner).and_then(|entry| entry.health.cloned());
-            // Routes of HTTP services are told as `METHOD:/path`, for what they depend on; nobody calls them.
-            for tool in replica.offers.tools.iter().filter(|tool| !tool.function.contains(':')) {
+            for tool in replica.offers.tools.iter().filter(|tool| !tool.is_route()) {
                 let fares = health.as_ref().is_none_or(|health| health.of(&tool.function).is_usable());
                 let met = || {
                     tool.required().all(|needed| {

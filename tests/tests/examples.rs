@@ -1,0 +1,156 @@
+//! The examples, run as their headers say.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeSet;
+
+use mesh_tests::lab::{Lab, Process, eventually};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+/// Starts the examples called `names`, and waits for what they provide.
+fn start(lab: &Lab, names: &[&str], capabilities: &[&str]) -> Vec<Process> {
+    if lab.nodes().is_empty() {
+        lab.succeed(&["start", "-d", "--registry-only"]);
+    }
+    let running = names.iter().map(|name| lab.start(&mut lab.program(name))).collect();
+    lab.succeed(&[&["wait"], capabilities].concat());
+    running
+}
+
+/// What `tool` gives back for `arguments`, once it gives back something that `suits`: who has just started may not know
+/// everybody yet.
+async fn call(lab: &Lab, tool: &str, arguments: &Value, suits: impl Fn(&Value) -> bool) -> Value {
+    let suits = &suits;
+    eventually(tool, || async {
+        let said = lab.meshctl(&["call", tool, &arguments.to_string()]).stdout;
+        let said: Value = serde_json::from_slice(&said).ok()?;
+        let result = said["structuredContent"]["result"].clone();
+        let result = if result.is_null() { said["structuredContent"].clone() } else { result };
+        Some(result).filter(|result| !result.is_null() && suits(result))
+    })
+    .await
+}
+
+/// The URL of the agent called `name`, once it is there.
+async fn url(lab: &Lab, name: &str) -> String {
+    let found = || async { lab.nodes().into_iter().find(|node| node.name == name)?.http_url };
+    eventually("the URL of an agent", found).await
+}
+
+async fn get(url: &str, session: &str) -> (u16, String) {
+    // Another test of this process may have chosen before.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let answer = client.get(url).header("x-session-id", session).send().await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+#[tokio::test]
+async fn monolith_is_one_process_and_two_agents() {
+    let lab = Lab::new();
+    let running = start(&lab, &["monolith"], &["greeting", "date_service"]);
+    let said = call(&lab, "greet", &json!({"name": "Ada"}), |said| !said.to_string().contains("some day")).await;
+    assert!(said.as_str().unwrap().starts_with("Hello, Ada! It is 20"), "{said}");
+    let pids: BTreeSet<u32> = lab.nodes().iter().filter(|node| node.role != "seed").map(|node| node.pid).collect();
+    assert_eq!(pids, [running[0].pid().as_raw().unsigned_abs()].into());
+    let list = lab.succeed(&["list"]);
+    assert!(list.contains("hello-world-") && list.contains("date-service-"), "{list}");
+}
+
+#[tokio::test]
+async fn tags_choose_among_providers() {
+    let lab = Lab::new();
+    let _running = start(&lab, &["tags-providers", "tags-asker"], &["sum", "sums"]);
+    let all = |sums: &Value| !sums["precise"].is_null() && !sums["old"].is_null();
+    let sums = call(&lab, "ask", &json!({"numbers": [1.25, 2.5]}), all).await;
+    assert_eq!(sums, json!({"preferred": "about 4", "precise": "exactly 3.75", "old": "about 4"}));
+}
+
+#[tokio::test]
+async fn a_shopping_session_stays_with_the_cart_that_it_has() {
+    let lab = Lab::new();
+    let names = ["session-cart", "session-cart", "session-cart", "session-shop"];
+    let _running = start(&lab, &names, &["cart"]);
+    let shop = url(&lab, "session-shop").await;
+    let buy = |item: &'static str| {
+        let url = format!("{shop}/buy/{item}");
+        async move { get(&url, "ada").await }
+    };
+    let (_, first) = eventually("the shop to find the carts", || async {
+        Some(buy("apple").await).filter(|(status, _)| *status == 200)
+    })
+    .await;
+    let first: Value = serde_json::from_str(&first).unwrap();
+    for (count, item) in [(2, "pear"), (3, "plum")] {
+        let (_, next) = buy(item).await;
+        let next: Value = serde_json::from_str(&next).unwrap();
+        assert_eq!(next["cart"]["replica"], first["cart"]["replica"]);
+        assert_eq!(next["cart"]["items"].as_array().unwrap().len(), count);
+    }
+}
+
+#[tokio::test]
+async fn a_story_is_read_as_it_is_told() {
+    let lab = Lab::new();
+    let _running = start(&lab, &["stream-teller", "stream-reader"], &["story", "story_length"]);
+    assert_eq!(call(&lab, "count_words", &json!({}), |_| true).await, 16);
+    let streamed = lab.succeed(&["call", "--stream", "tell", r#"{"pause":1}"#]);
+    assert!(streamed.contains("Once"), "{streamed}");
+    let (status, story) = get(&format!("{}/story", url(&lab, "stream-reader").await), "ada").await;
+    assert_eq!(status, 200);
+    assert!(
+        story.starts_with("data: Once \n\ndata: upon ") && story.ends_with("data: it.\n\ndata: [DONE]\n\n"),
+        "{story}"
+    );
+}
+
+#[tokio::test]
+async fn a_route_says_what_it_lacks_and_lists_no_capability() {
+    let lab = Lab::new();
+    lab.succeed(&["start", "-d", "--registry-only"]);
+    let _api = lab.start(&mut lab.program("route-api"));
+    let api = format!("{}/greet/Ada", url(&lab, "greeting-api").await);
+    let (status, why) = eventually("the API to listen", || async { Some(get(&api, "ada").await) }).await;
+    assert_eq!(status, 503, "{why}");
+    assert!(why.contains(r#""error":"dependency_unavailable""#) && why.contains(r#""capability":"greeting""#), "{why}");
+    let _greeter = start(&lab, &["hello-world"], &["greeting"]);
+    let answered = || async { Some(get(&api, "ada").await).filter(|(status, _)| *status == 200) };
+    let (_, greeting) = eventually("a greeting", answered).await;
+    assert_eq!(greeting, r#"{"greeting":"Hello, Ada! It is some day."}"#);
+    let listed: Value = serde_json::from_str(&lab.succeed(&["list", "--json"])).unwrap();
+    let agents = listed["agents"].as_array().unwrap();
+    let api = agents.iter().find(|agent| agent["name"] == "greeting-api").unwrap();
+    assert_eq!(
+        (&api["agent_type"], &api["tools"], &api["dependencies_total"]),
+        (&json!("api"), &json!(null), &json!(1))
+    );
+}
+
+#[tokio::test]
+async fn work_goes_on_when_a_replica_is_killed() {
+    let lab = Lab::new();
+    let running = start(&lab, &["failover-worker", "failover-worker", "failover-boss"], &["square", "squares"]);
+    let both = |done: &Value| done.as_object().is_some_and(|done| done.len() == 2);
+    call(&lab, "squares", &json!({"count": 200}), both).await;
+    running[0].signal(Signal::SIGKILL);
+    let done = call(&lab, "squares", &json!({"count": 200}), |done| done.is_object()).await;
+    let survivor = format!("process {}", running[1].pid());
+    assert_eq!(done[&survivor], 200, "{done}");
+}
+
+#[test]
+fn replicas_share_their_agents_name_whatever_their_processes_are_called() {
+    let lab = Lab::new();
+    let date = lab.program("hello-date").get_program().to_string_lossy().into_owned();
+    lab.succeed(&["start", "-d", "--wait", "--replicas", "2", &date]);
+    lab.succeed(&["start", "-d", "--wait", "--name", "another", &date]);
+    let listed: Value = serde_json::from_str(&lab.succeed(&["list", "--json"])).unwrap();
+    let agents = listed["agents"].as_array().unwrap();
+    assert_eq!(agents.len(), 3, "{listed}");
+    for agent in agents {
+        assert_eq!(agent["name"], "date-service");
+        assert!(agent["id"].as_str().unwrap().starts_with("date-service-"), "{agent}");
+    }
+    lab.succeed(&["stop"]);
+}
