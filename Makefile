@@ -5,7 +5,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 SIM := cargo run --quiet --release -p mesh-simulations --bin simulations --
 
-.PHONY: demo trip test bench-gossip lint help setup
+.PHONY: demo trip test bench-gossip bench-calls lint help setup
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\): *[a-z]* *## /  make \1 — /p' $(MAKEFILE_LIST)
@@ -25,6 +25,10 @@ test: setup      ## every test there is
 
 bench-gossip: setup  ## the numbers of the gossip layer beside its peers; within an hour on two cores
 	@$(SIM) bench --out target/bench/gossip.json
+
+bench-calls: setup  ## the numbers of calls between agents beside their peers; about a quarter of an hour on two cores
+	cargo build --release --locked -p mesh-tests --bin bench-calls -p meshctl --bin meshctl -p mesh-examples --bin hello-world
+	@target/release/bench-calls $(BENCH)
 
 lint: setup      ## format, clippy, documentation, licences, advisories
 	@.ci/lint

@@ -1,0 +1,62 @@
+//! The agents of the bench, written as any author would write them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use mesh::Agent;
+use mesh_gossip::gossip::View;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::arrival::now_ms;
+use crate::note::{Author, Note};
+use crate::process::announce;
+
+/// Answers a note.
+#[mesh::tool(capability = "notes", idempotent)]
+async fn answer(
+    number: u64,
+    author: Author,
+    subject: String,
+    tags: Vec<String>,
+    readings: Vec<f64>,
+    body: String,
+) -> Note {
+    Note { number, author, subject, tags, readings, body }.answered()
+}
+
+/// Says in which process it runs.
+#[mesh::tool(capability = "signing", idempotent)]
+async fn sign() -> u32 {
+    std::process::id()
+}
+
+/// Takes a millisecond, then says in which process it runs.
+#[mesh::tool(capability = "napping", idempotent)]
+async fn nap() -> u32 {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    std::process::id()
+}
+
+/// An agent with all tools, until the process is told to end. Announces when it could be called, and where its MCP is.
+pub(crate) async fn provide() -> Result<()> {
+    let agent = Agent::new("provider").tool::<answer>().tool::<sign>().tool::<nap>().start().await?;
+    announce(&format!("{} {}", now_ms(), agent.url().context("a provider serves HTTP")?));
+    signal(SignalKind::terminate())?.recv().await;
+    agent.stop().await;
+    Ok(())
+}
+
+/// The same for an agent with one tool, which announces when it sees `count` agents, and how many it dialled for that.
+pub(crate) async fn look_on(count: usize) -> Result<()> {
+    let agent = Agent::new("onlooker").tool::<sign>().start().await?;
+    let mut views = agent.node().gossip().watch();
+    let sees_all = |view: &Arc<View>| view.catalog().agents().filter(|agent| agent.offers.is_some()).count() >= count;
+    views.wait_for(sees_all).await?;
+    let when = now_ms();
+    let dialled = agent.node().gossip().metrics().await?.quic.dialled;
+    announce(&format!("{when} {dialled}"));
+    signal(SignalKind::terminate())?.recv().await;
+    agent.stop().await;
+    Ok(())
+}

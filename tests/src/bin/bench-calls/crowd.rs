@@ -1,0 +1,101 @@
+//! Two hundred agents that start at once, and what `meshctl list` takes among them.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use tokio::process::Command;
+use tokio::time::{sleep, timeout};
+
+use crate::arrival::now_ms;
+use crate::cli::Effort;
+use crate::figure::Measured;
+use crate::load::median;
+use crate::mesh::Mesh;
+use crate::process::Process;
+
+/// What is measured here.
+pub(crate) const IDS: &[&str] = &["list_200_ms", "flash_200_s"];
+
+/// How long they may take to see each other; who does not by then never does.
+const PATIENCE: Duration = Duration::from_secs(50);
+
+/// Within what time they all start.
+const FLASH: Duration = Duration::from_secs(5);
+
+/// Measures all figures of this kind that are wanted.
+pub(crate) async fn measure(effort: &Effort) -> Result<Vec<Measured>> {
+    let count = effort.amount(200, 20);
+    let mesh = Mesh::start().await?;
+    let first = now_ms();
+    let begin = Instant::now();
+    let mut agents: Vec<Process> = Vec::new();
+    for number in 0..count {
+        let due = FLASH.mul_f64(fraction(number, count));
+        sleep(due.saturating_sub(begin.elapsed())).await;
+        agents.push(mesh.launch_onlooker(count)?);
+    }
+    let last = now_ms();
+    let (mut complete, mut dialled) = (Vec::new(), Vec::new());
+    for agent in &mut agents {
+        let left = PATIENCE.saturating_sub(begin.elapsed());
+        let Ok(said) = timeout(left, agent.ready()).await else {
+            complete.push(f64::INFINITY);
+            continue;
+        };
+        let said = said?;
+        let (when, dials) = said.split_once(' ').context("when it saw all, and how many it dialled")?;
+        complete.push(when.parse::<f64>()?);
+        dialled.push(dials.parse::<f64>()?);
+    }
+    let see_all = complete.iter().filter(|when| when.is_finite()).count();
+    let end = complete.iter().copied().fold(first, f64::max);
+    let mut measured = vec![Measured::plain("flash_200_s", (end - first) / 1e3, count).with([
+        ("started_s", (last - first) / 1e3),
+        ("half_see_all_s", (median(&complete) - first) / 1e3),
+        ("see_all", fraction(see_all, 1)),
+        ("dials_each", median(&dialled)),
+    ])];
+    if effort.wants("list_200_ms") {
+        // What does not see all may still be listed by somebody who does.
+        let begin = Instant::now();
+        while let Err(why) = list(&mesh, count).await {
+            ensure!(begin.elapsed() < PATIENCE, "{why}");
+            sleep(Duration::from_secs(1)).await;
+        }
+        let mut times = Vec::new();
+        for _ in 0..effort.amount(30, 5) {
+            times.push(list(&mesh, count).await?);
+        }
+        measured.push(Measured::plain("list_200_ms", median(&times), times.len()));
+    }
+    Ok(measured)
+}
+
+/// Milliseconds of one `meshctl list`.
+async fn list(mesh: &Mesh, count: usize) -> Result<f64> {
+    let mut command = Command::new(sibling("meshctl")?);
+    mesh.at_home(&mut command);
+    command.arg("list").stdin(Stdio::null());
+    let begin = Instant::now();
+    let output = command.output().await?;
+    let took = begin.elapsed().as_secs_f64() * 1e3;
+    let text = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success(), "meshctl list: {}", String::from_utf8_lossy(&output.stderr));
+    ensure!(text.lines().count() >= count, "meshctl list shows {} lines of {count} agents", text.lines().count());
+    Ok(took)
+}
+
+/// A program that was built beside this one.
+pub(crate) fn sibling(name: &str) -> Result<PathBuf> {
+    let here = std::env::current_exe()?;
+    let path = here.parent().unwrap_or(Path::new(".")).join(name);
+    ensure!(path.exists(), "{} is not built: `make bench-calls` builds it", path.display());
+    Ok(path)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a share")]
+fn fraction(part: usize, whole: usize) -> f64 {
+    part as f64 / whole as f64
+}
