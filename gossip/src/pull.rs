@@ -4,9 +4,14 @@
 //! requests spread over the mesh as the rumour did, so nobody's news is an implosion upon him. Only when the tellers
 //! fail is the owner asked. What is small waits a little, because its rumour is probably on its way.
 //!
+//! When many join at once, each is told of by somebody else, and asking each of those would mean a handshake of
+//! everybody with everybody. After a few strangers, those we have talked to of late stand in for them, for as long as
+//! the news may take to reach them.
+//!
 //! [`Pull`] decides; it neither knows what we hold nor sends anything. Its caller says what is lacking and when it is
 //! no longer, asks what [`Pull::due`] plans, and reports every outcome.
 
+mod acquaintances;
 mod lack;
 pub mod message;
 pub mod page;
@@ -17,6 +22,7 @@ use std::time::Duration;
 
 use rand::{Rng, RngExt};
 
+use self::acquaintances::Acquaintances;
 use self::lack::{Item, Lack, doubled};
 use self::message::Answer;
 use crate::id::MemberId;
@@ -52,6 +58,9 @@ pub struct Pace {
     /// How long to wait before the owner is asked because tellers do not have it either. They are probably about to;
     /// with hundreds of members asking the owner of something large, all of them would wait longer. Default 100 ms.
     pub spare_owner: Duration,
+    /// How long to wait before somebody is asked again because whoever stood in for a stranger did not have it, while
+    /// many join at once. Default 100 ms.
+    pub spare_strangers: Duration,
     /// How many lacks are remembered, each of a member's records, of one blob, or of the members. Of what does not fit
     /// the caller must speak again when it next notices. Default 16,384.
     pub lacks: usize,
@@ -74,6 +83,7 @@ impl Default for Pace {
             slowest: Duration::from_secs(30),
             slowest_when_told: Duration::from_secs(4),
             spare_owner: Duration::from_millis(100),
+            spare_strangers: Duration::from_millis(100),
             lacks: 16_384,
             blob_lacks: 4096,
         }
@@ -153,6 +163,7 @@ pub struct Pull {
     /// Every lack that is not being asked for, by when it is to be.
     waiting: BTreeSet<(Moment, Item)>,
     under_way: BTreeMap<Ticket, UnderWay>,
+    acquaintances: Acquaintances,
     blob_lacks: usize,
     next_ticket: u64,
 }
@@ -182,6 +193,7 @@ impl Pull {
             lacks: BTreeMap::new(),
             waiting: BTreeSet::new(),
             under_way: BTreeMap::new(),
+            acquaintances: Acquaintances::default(),
             blob_lacks: 0,
             next_ticket: 0,
         }
@@ -232,6 +244,7 @@ impl Pull {
     /// has more to tell, of somebody else otherwise.
     pub fn answered(&mut self, now: Moment, ticket: Ticket, answer: &Answer, rng: &mut impl Rng) {
         let Some(UnderWay { teller, items, .. }) = self.under_way.remove(&ticket) else { return };
+        self.meet(now, teller);
         for (at, item) in items.iter().enumerate() {
             let Some(lack) = self.lacks.get_mut(item).filter(|lack| lack.asked == Some(ticket)) else { continue };
             let goes_on = match (item, answer) {
@@ -265,11 +278,17 @@ impl Pull {
     /// No answer came, or none that could be read.
     pub fn failed(&mut self, now: Moment, ticket: Ticket, rng: &mut impl Rng) {
         let Some(UnderWay { teller, items, .. }) = self.under_way.remove(&ticket) else { return };
+        self.acquaintances.lose(&teller);
         for item in items {
             if self.lacks.get(&item).is_some_and(|lack| lack.asked == Some(ticket)) {
                 self.try_next(now, item, teller, Vain::NoAnswer, rng);
             }
         }
+    }
+
+    /// `member` asks us something, or has answered: while many strangers are to be asked, such as it is asked instead.
+    pub fn meet(&mut self, now: Moment, member: MemberId) {
+        self.acquaintances.meet(now, member);
     }
 
     /// When [`Pull::due`] has something to plan, if nothing else happens before. The past means at once.
@@ -320,7 +339,7 @@ impl Pull {
         }
         let due = now.after(wait);
         self.blob_lacks += usize::from(is_blob);
-        self.lacks.insert(item, Lack::new(teller, owner, due));
+        self.lacks.insert(item, Lack::new(now, teller, owner, due));
         self.waiting.insert((due, item));
         Noted::Yes
     }
@@ -334,13 +353,16 @@ impl Pull {
 
     /// Turns to the next teller after `teller` was asked in vain.
     fn try_next(&mut self, now: Moment, item: Item, teller: MemberId, vain: Vain, rng: &mut impl Rng) {
+        let is_spared = self.spares_strangers(now);
         let Some(lack) = self.lacks.get_mut(&item) else { return };
+        let stands_in = is_spared && lack.teller() != Some(teller);
         let round = lack.turn_away_from(now, teller);
         if item == Item::Members && lack.is_hopeless() {
             return self.drop_lack(item);
         }
         let wait = match (round, vain) {
             (0, Vain::NotThere) if lack.is_owners_turn() => self.pace.spare_owner,
+            (0, Vain::NotThere) if stands_in => self.pace.spare_strangers,
             // At once the first time round: whoever failed, the others have it.
             (0, _) => Duration::ZERO,
             _ => doubled(self.pace.retry, round - 1).min(self.pace.slowest),

@@ -43,6 +43,8 @@ pub struct Outcome {
     pub agreed_since_s: Option<f64>,
     /// Pairs (observer, member) that are wrong at the end.
     pub wrong_at_end: u64,
+    /// Connections that were made, of all members together.
+    pub handshakes: u64,
     /// Bytes a second, headers of IP and UDP included, of every member, from the lowest to the highest.
     pub bytes_per_second: Vec<f64>,
     /// Bytes by what they were for, of all members together.

@@ -370,6 +370,7 @@ impl<'a, B: Breed> Run<'a, B> {
             suspicions: ledger.suspicions(),
             agreed_since_s: ledger.agreed_since().map(|at| since_start(at).as_secs_f64()),
             wrong_at_end: ledger.wrong(),
+            handshakes: self.world.handshakes(),
             bytes_per_second,
             bytes_by_kind,
             samples: std::mem::take(&mut self.samples),

@@ -165,6 +165,11 @@ impl<H: Host, W: Watch> World<H, W> {
         self.events
     }
 
+    /// How many connections were made, by whomever.
+    pub fn handshakes(&self) -> u64 {
+        self.streams.handshakes()
+    }
+
     /// How many hosts there are, those that are down included.
     pub fn len(&self) -> u32 {
         u32::try_from(self.slots.len()).expect("hosts are counted in 32 bits")

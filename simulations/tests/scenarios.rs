@@ -79,6 +79,30 @@ fn a_partition_heals_and_a_crash_is_known() {
     }
 }
 
+const CROWD: &str = r#"
+name = "crowd"
+about = "Two hundred start within five seconds and know nothing but three seeds."
+members = 200
+runs_for = "12s"
+start = { joining_over = "5s" }
+
+[[expect]]
+agreed_at = "8s"
+
+[[expect]]
+false_deaths_at_most = 0
+"#;
+
+#[test]
+fn a_crowd_that_joins_at_once_finds_each_other_without_everybody_connecting_to_everybody() {
+    let scenario = Scenario::parse("crowd.toml", CROWD).expect("in order");
+    let outcome = execute(&scenario, 1, Subject::Mesh, &mut Silent).expect("a runtime");
+    assert!(outcome.holds(), "{:?}", outcome.verdicts);
+    let each = outcome.handshakes / u64::from(scenario.members);
+    println!("{each} connections for each member");
+    assert!(each < 20, "{each} connections for each member");
+}
+
 #[test]
 fn every_shipped_scenario_is_in_order_and_named_like_its_file() {
     for shipped in LIBRARY {

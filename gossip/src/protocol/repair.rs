@@ -252,6 +252,7 @@ impl Protocol {
         if self.orders.is_banned(&from) {
             return turn.reject(Reject::Banned);
         }
+        self.pull.meet(turn.now, from);
         let answer = match Question::decode(request) {
             Ok(Question::Members { after }) => self.tell_members(after),
             Ok(Question::Records { wants }) => page::records(&wants, PAGE_BYTES, |want| self.offer_for(want)),

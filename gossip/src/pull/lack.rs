@@ -16,6 +16,9 @@ const MAX_PAGES: u32 = 512;
 /// How often members are asked for before the question is dropped.
 const MAX_MEMBER_TRIES: u32 = 8;
 
+/// How long others may stand in for a stranger that told of it.
+const STAND_IN_FOR: Duration = Duration::from_secs(2);
+
 /// What can be lacking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Item {
@@ -37,6 +40,7 @@ pub(super) struct Lack {
     pages: u32,
     above: u64,
     after: Option<MemberId>,
+    noticed: Moment,
     /// When it was last asked for in vain.
     tried: Moment,
     pub(super) asked: Option<Ticket>,
@@ -45,7 +49,7 @@ pub(super) struct Lack {
 }
 
 impl Lack {
-    pub(super) fn new(teller: MemberId, owner: Option<MemberId>, due: Moment) -> Self {
+    pub(super) fn new(now: Moment, teller: MemberId, owner: Option<MemberId>, due: Moment) -> Self {
         let mut lack = Self {
             tellers: Vec::new(),
             owner,
@@ -55,6 +59,7 @@ impl Lack {
             pages: 0,
             above: 0,
             after: None,
+            noticed: now,
             tried: Moment::ZERO,
             asked: None,
             due,
@@ -79,6 +84,11 @@ impl Lack {
     /// Whom to ask now.
     pub(super) fn teller(&self) -> Option<MemberId> {
         self.tellers.get(self.turn).copied().or(self.owner).or_else(|| self.tellers.first().copied())
+    }
+
+    /// Whether somebody else may be asked in place of a teller that is a stranger.
+    pub(super) fn may_stand_in(&self, now: Moment) -> bool {
+        self.pages == 0 && self.noticed.after(STAND_IN_FOR) > now
     }
 
     /// Whether nobody has been asked yet.

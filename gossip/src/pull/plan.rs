@@ -30,16 +30,36 @@ impl Pull {
                 break;
             };
             let item = *item;
-            let Some(teller) = self.lacks.get(&item).and_then(|lack| lack.teller()) else {
+            let stand_in = if self.spares_strangers(now) { self.acquaintances.somebody(now, rng) } else { None };
+            let Some(teller) = self.teller_of(now, item, stand_in) else {
                 self.drop_lack(item);
                 continue;
             };
             match item {
-                Item::Records(_) => self.plan_records(now, teller, others, &mut planned),
+                Item::Records(_) => self.plan_records(now, teller, stand_in, others, &mut planned),
                 Item::Members | Item::Blob(_) => planned.push(self.plan(now, teller, vec![item])),
             }
         }
         planned
+    }
+
+    /// Whether so many strangers were asked just now that others are to stand in for more.
+    pub(super) fn spares_strangers(&self, now: Moment) -> bool {
+        !self.acquaintances.may_ask_a_stranger(now)
+    }
+
+    /// Whom to ask for `item` now: its teller, or in place of a stranger whoever stands in for strangers.
+    fn teller_of(&self, now: Moment, item: Item, stand_in: Option<MemberId>) -> Option<MemberId> {
+        let lack = self.lacks.get(&item)?;
+        let teller = lack.teller()?;
+        let is_replaceable = matches!(item, Item::Records(_)) && lack.may_stand_in(now);
+        let stand_in = stand_in.filter(|_| is_replaceable && self.is_stranger(now, &teller));
+        Some(stand_in.unwrap_or(teller))
+    }
+
+    /// Whether asking `member` begins with a handshake, as far as we can tell.
+    fn is_stranger(&self, now: Moment, member: &MemberId) -> bool {
+        !self.acquaintances.knows(now, member) && self.under_way.values().all(|ask| ask.teller != *member)
     }
 
     pub(super) fn first_waiting(&self) -> Option<Moment> {
@@ -62,13 +82,20 @@ impl Pull {
     }
 
     /// One question for everything that `teller` is to be asked about, or several when that is much.
-    fn plan_records(&mut self, now: Moment, teller: MemberId, others: &[MemberId], planned: &mut Vec<PlannedAsk>) {
+    fn plan_records(
+        &mut self,
+        now: Moment,
+        teller: MemberId,
+        stand_in: Option<MemberId>,
+        others: &[MemberId],
+        planned: &mut Vec<PlannedAsk>,
+    ) {
         let soon = now.after(self.pace.gather);
         let due = self.waiting.iter().take_while(|(due, _)| *due <= soon).map(|(_, item)| *item);
         let (fresh, again): (Vec<Item>, Vec<Item>) = due
             .filter(|item| matches!(item, Item::Records(_)))
             .filter_map(|item| self.lacks.get(&item).map(|lack| (item, lack)))
-            .filter(|(_, lack)| lack.teller() == Some(teller))
+            .filter(|(item, _)| self.teller_of(now, *item, stand_in) == Some(teller))
             .map(|(item, lack)| (item, lack.is_untried() && lack.above() == 0))
             .fold((Vec::new(), Vec::new()), |(mut fresh, mut again), (item, is_fresh)| {
                 if is_fresh {
@@ -123,6 +150,9 @@ impl Pull {
         }
         let within = self.pace.answer_within.saturating_mul(1 << tries.min(MAX_DOUBLINGS));
         let overdue = now.after(within.saturating_mul(OVERDUE_FACTOR));
+        if self.is_stranger(now, &teller) {
+            self.acquaintances.ask_a_stranger(now);
+        }
         self.under_way.insert(ticket, UnderWay { teller, items, overdue });
         PlannedAsk { ticket, teller, question, within }
     }

@@ -214,6 +214,30 @@ fn a_big_join_is_shared_out_among_four() {
 }
 
 #[test]
+fn while_many_join_at_once_those_we_know_stand_in_for_strangers() {
+    let mut asker = Asker::new();
+    for of in 1..=3 {
+        asker.lack(0, of, 10 * of, Urgency::Now);
+    }
+    let asks = asker.due(0);
+    assert_eq!(asks.iter().map(|ask| ask.teller).collect::<Vec<_>>(), [10, 20, 30].map(member));
+    asker.pull.satisfied_records(member(1));
+    asker.answered(5, asks[0].ticket, &Answer::Records(Records { told: vec![told(member(1), 1, false)] }));
+    asker.lack(10, 4, 40, Urgency::Now);
+    let ask = asker.only(10);
+    assert_eq!(ask.teller, member(10), "three strangers are being asked already");
+    asker.answered(11, ask.ticket, &nothing_of(&[member(4)]));
+    assert!(asker.due(11).is_empty(), "who stands in is given time to hear of it");
+    let ask = asker.only(161);
+    assert_eq!(ask.teller, member(10));
+    asker.failed(170, ask.ticket);
+    let ask = asker.only(170);
+    assert_eq!(ask.teller, member(40), "nobody is left to stand in");
+    asker.lack(2_200, 5, 50, Urgency::Now);
+    assert_eq!(asker.only(2_200).teller, member(50), "it is quiet again");
+}
+
+#[test]
 fn large_values_never_keep_small_ones_waiting() {
     let mut asker = Asker::new();
     for blob in 0..100 {
