@@ -63,7 +63,7 @@ use crate::order::{OrderBook, SignedOrder};
 use crate::record::Key;
 use crate::records::SetError;
 use crate::snapshot::Snapshot;
-use crate::transport::quic::{AskError, DialError, KindTaken, MemberStream, Quic, Trust as _};
+use crate::transport::quic::{AskError, DialError, Handler, KindTaken, MemberStream, Quic, Trust as _};
 
 /// How many requests wait for the driver; further ones wait for room.
 const REQUESTS_WAITING: usize = 64;
@@ -243,8 +243,17 @@ impl Gossip {
     /// # Errors
     /// [`SetFailed::Refused`] when the value, or all our records together, are too large.
     pub async fn set(&self, key: Key, value: impl Into<Bytes>) -> Result<(), SetFailed> {
-        let value = value.into();
-        Ok(self.request(|done| Request::Set { key, value, done }).await??)
+        self.set_all(vec![(key, value.into())]).await
+    }
+
+    /// The same for several records, of which the mesh is told at once: cheaper for everybody than one by one. Dropping
+    /// the future leaves open whether they were set.
+    ///
+    /// # Errors
+    /// [`SetFailed::Refused`] because of the first record that is too large; those before it are set, those behind it
+    /// are not.
+    pub async fn set_all(&self, records: Vec<(Key, Bytes)>) -> Result<(), SetFailed> {
+        Ok(self.request(|done| Request::Set { records, done }).await??)
     }
 
     /// Withdraws what is offered under `key`, if there is something. Dropping the future leaves open whether it was.
@@ -317,7 +326,18 @@ impl Gossip {
     /// # Errors
     /// [`RegisterError::Taken`] when the kind has an owner.
     pub async fn register(&self, kind: u8, queue: usize) -> Result<mpsc::Receiver<MemberStream>, RegisterError> {
-        Ok(self.request(|done| Request::Register { kind, queue, done }).await??)
+        let (handler, streams) = mpsc::channel(queue.max(1));
+        self.hand_to(kind, Arc::new(handler)).await?;
+        Ok(streams)
+    }
+
+    /// Has streams of `kind` (16 and above) taken by `handler` from now on, the moment they come: what has thousands of
+    /// them a second is spared a queue.
+    ///
+    /// # Errors
+    /// [`RegisterError::Taken`] when the kind has an owner.
+    pub async fn hand_to(&self, kind: u8, handler: Arc<dyn Handler>) -> Result<(), RegisterError> {
+        Ok(self.request(|done| Request::Register { kind, handler, done }).await??)
     }
 
     /// What the node did so far and how it fares.

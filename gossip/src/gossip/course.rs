@@ -71,8 +71,8 @@ impl Driver {
         self.effects = crate::effects::Effects::default();
         self.draft = Draft::new(self.life.protocol.alive());
         self.shared.quic.store(Arc::new(self.life.quic.clone()));
-        for (kind, streams) in self.kinds.clone() {
-            if let Err(error) = self.take_streams(kind, &streams) {
+        for (kind, handler) in &self.kinds {
+            if let Err(error) = self.take_streams(*kind, handler) {
                 error!(%error, "streams of this kind end with the old key");
             }
         }

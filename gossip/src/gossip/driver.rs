@@ -34,7 +34,7 @@ use crate::order::SignedOrder;
 use crate::reject::Reject;
 use crate::snapshot::SnapshotError;
 use crate::timer::Timer;
-use crate::transport::quic::{Arrivals, IncomingAsk, MemberStream, Shipment};
+use crate::transport::quic::{Arrivals, Handler, IncomingAsk, Shipment};
 
 /// How many datagrams are taken in before anything else has its turn.
 const DATAGRAMS_AT_ONCE: usize = 256;
@@ -66,7 +66,7 @@ pub(super) struct Driver {
     pub(super) findings: Findings,
     pub(super) counts: Counts,
     pub(super) rejects: BTreeMap<Reject, u64>,
-    pub(super) kinds: BTreeMap<u8, mpsc::Sender<MemberStream>>,
+    pub(super) kinds: BTreeMap<u8, Arc<dyn Handler>>,
     /// Members that saw us under another address than the one we told, and which.
     pub(super) observed: BTreeMap<MemberId, SocketAddr>,
     /// How often the keys changed, and the last change whose keys went to disk.

@@ -1,9 +1,10 @@
 //! What the handle asks of the driver; each with a way to answer. Asking something of a driver that is gone fails.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::metrics::Metrics;
 use crate::alive::Life;
@@ -12,12 +13,11 @@ use crate::keyring::Keyring;
 use crate::order::SignedOrder;
 use crate::record::Key;
 use crate::records::SetError;
-use crate::transport::quic::{KindTaken, MemberStream};
+use crate::transport::quic::{Handler, KindTaken};
 
 pub(super) enum Request {
     Set {
-        key: Key,
-        value: Bytes,
+        records: Vec<(Key, Bytes)>,
         done: oneshot::Sender<Result<(), SetError>>,
     },
     Remove {
@@ -40,8 +40,8 @@ pub(super) enum Request {
     },
     Register {
         kind: u8,
-        queue: usize,
-        done: oneshot::Sender<Result<mpsc::Receiver<MemberStream>, KindTaken>>,
+        handler: Arc<dyn Handler>,
+        done: oneshot::Sender<Result<(), KindTaken>>,
     },
     Seek {
         addresses: Vec<SocketAddr>,

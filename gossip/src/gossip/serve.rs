@@ -1,9 +1,9 @@
 //! What the node's own user asks for. An asker that is gone is not missed, so answers may go nowhere.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
 
 use super::driver::{Driver, Leaving};
 use super::metrics::Metrics;
@@ -11,7 +11,7 @@ use super::request::{Ground, Request};
 use crate::effects::{Command, Input, Standing};
 use crate::id::MemberId;
 use crate::record::{Key, Value};
-use crate::transport::quic::{KindTaken, MemberStream, QuicCounts};
+use crate::transport::quic::{Handler, KindTaken, QuicCounts};
 use crate::transport::stream::FIRST_FREE_KIND;
 
 /// For how many push periods a goodbye may spread before the node stops.
@@ -20,8 +20,8 @@ const GOODBYE_PERIODS: u32 = 12;
 impl Driver {
     pub(super) fn serve(&mut self, request: Request) {
         match request {
-            Request::Set { key, value, done } => {
-                let outcome = self.life.protocol.set(self.timers.now(), key, value, &mut self.effects);
+            Request::Set { records, done } => {
+                let outcome = self.life.protocol.set_all(self.timers.now(), records, &mut self.effects);
                 self.carry_out();
                 let _ = done.send(outcome);
             }
@@ -40,8 +40,8 @@ impl Driver {
                 self.handle(Input::Command(Command::Obey(order.into())));
                 let _ = done.send(());
             }
-            Request::Register { kind, queue, done } => {
-                let _ = done.send(self.register(kind, queue));
+            Request::Register { kind, handler, done } => {
+                let _ = done.send(self.register(kind, handler));
             }
             Request::Seek { addresses, done } => {
                 self.search.hint(addresses);
@@ -85,20 +85,19 @@ impl Driver {
         self.leaving = Some(Leaving { until, done: vec![done] });
     }
 
-    fn register(&mut self, kind: u8, queue: usize) -> Result<mpsc::Receiver<MemberStream>, KindTaken> {
+    fn register(&mut self, kind: u8, handler: Arc<dyn Handler>) -> Result<(), KindTaken> {
         if kind < FIRST_FREE_KIND || self.kinds.get(&kind).is_some_and(|taken| !taken.is_closed()) {
             return Err(KindTaken(kind));
         }
-        let (streams, receiver) = mpsc::channel(queue.max(1));
-        self.take_streams(kind, &streams)?;
-        self.kinds.insert(kind, streams);
-        Ok(receiver)
+        self.take_streams(kind, &handler)?;
+        self.kinds.insert(kind, handler);
+        Ok(())
     }
 
     /// Has streams of `kind` brought to whoever registered it, from all endpoints of this life.
-    pub(super) fn take_streams(&mut self, kind: u8, streams: &mpsc::Sender<MemberStream>) -> Result<(), KindTaken> {
+    pub(super) fn take_streams(&self, kind: u8, handler: &Arc<dyn Handler>) -> Result<(), KindTaken> {
         for quic in &self.life.quic {
-            quic.hand_to(kind, streams.clone())?;
+            quic.hand_to(kind, Arc::clone(handler))?;
         }
         Ok(())
     }

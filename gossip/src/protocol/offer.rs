@@ -30,6 +30,26 @@ impl Protocol {
     /// # Errors
     /// [`SetError`] when the value or all records together are beyond their bounds; nothing has changed then.
     pub fn set(&mut self, now: Moment, key: Key, value: Bytes, out: &mut Effects) -> Result<(), SetError> {
+        self.set_all(now, vec![(key, value)], out)
+    }
+
+    /// The same for several records, of which the mesh is told at once: one alive record to sign, to send and to check
+    /// for all of them.
+    ///
+    /// # Errors
+    /// [`SetError`] of the first that is beyond its bounds; those before it are offered, those behind it are not.
+    pub fn set_all(&mut self, now: Moment, all: Vec<(Key, Bytes)>, out: &mut Effects) -> Result<(), SetError> {
+        let mut changed = Vec::new();
+        let outcome = all.into_iter().try_for_each(|(key, value)| {
+            changed.extend(self.put(key, value)?);
+            Ok(())
+        });
+        self.offer(now, changed, out);
+        outcome
+    }
+
+    /// Takes `value` in place of what was there, and gives what has to be told of.
+    fn put(&mut self, key: Key, value: Bytes) -> Result<Vec<Arc<Record>>, SetError> {
         let bytes = value.clone();
         let value = Value::of(value).map_err(|TooLarge { .. }| SetError::TooLarge)?;
         let replaced = self.own.get(&key).map(|record| record.value().clone());
@@ -44,11 +64,10 @@ impl Protocol {
         let set = kept.and_then(|()| self.own.set(key, value.clone(), &*self.signer));
         let Ok(changed) = set.as_ref().map(|changed| !changed.is_empty()) else {
             self.unname_blob(Some(&value), NamedBy::Us);
-            return set.map(|_| ());
+            return set;
         };
         self.unname_blob(if changed { replaced.as_ref() } else { Some(&value) }, NamedBy::Us);
-        self.offer(now, set?, out);
-        Ok(())
+        set
     }
 
     /// Withdraws what is offered under `key`. Tells the mesh if there was something.
@@ -105,12 +124,12 @@ impl Protocol {
         }
     }
 
-    /// Checks a record of a member that we know, unless all of its versions are here anyway.
+    /// Checks a record of a member that we know, unless it is here or its version void.
     pub(super) fn verify_record(&self, id: MemberId, bytes: &[u8], turn: &mut Turn<'_>) -> Option<Arc<Record>> {
         let member = self.roster.get(&id)?;
         let life = (member.alive.life().generation, member.alive.life().session);
         let held = member.records.as_ref();
-        if Record::peek(bytes).is_ok_and(|version| held.is_some_and(|held| held.settled() >= version)) {
+        if Record::peek(bytes).is_ok_and(|version| held.is_some_and(|held| held.holds(version))) {
             return None;
         }
         match Record::verify(bytes, &member.alive.body().key, life, self.mesh, &*self.verifier) {

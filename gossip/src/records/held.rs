@@ -102,6 +102,12 @@ impl Held {
         self.settled
     }
 
+    /// Whether nothing would come of a record of this version: it is here, or so is what made it void.
+    pub fn holds(&self, version: u64) -> bool {
+        let above = self.table.after(version.saturating_sub(1));
+        self.settled >= version || above.first().is_some_and(|record| record.version() == version)
+    }
+
     /// What is here. Comparable with the summary in an alive record.
     pub fn summary(&self) -> Summary {
         self.table.summary()

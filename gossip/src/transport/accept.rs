@@ -104,7 +104,12 @@ pub(super) async fn accept(shared: Arc<Shared>) {
 async fn greet(shared: Arc<Shared>, incoming: Incoming, place: Place) {
     let from: SocketAddr = socket::canonical(incoming.remote_address());
     let deadline = Instant::now() + shared.limits.handshake_deadline;
-    let connection = match timeout_at(deadline, incoming).await {
+    let accepted = match socket::is_here(from) {
+        true => incoming.accept_with(Arc::clone(&shared.greeting_here)),
+        false => incoming.accept(),
+    };
+    let shaken = async { accepted?.await };
+    let connection = match timeout_at(deadline, shaken).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => {
             shared.counters.closed(Close::Handshake);

@@ -12,6 +12,9 @@ use crate::id::{MemberId, MeshId, Session};
 use crate::keyring::MeshKey;
 use crate::signature::Signer;
 
+/// Payload of packets over loopback: as much as an endpoint takes, so that a call with a kilobyte is one packet.
+const LOOPBACK_PACKET_BYTES: u16 = 1_452;
+
 /// Kernel buffer asked for each way.
 pub(super) const KERNEL_BUFFER_BYTES: usize = 4 << 20;
 
@@ -65,8 +68,8 @@ pub enum Congestion {
 /// How large packets are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PacketSize {
-    /// 1,200 bytes of UDP payload, which every path carries. The search for more costs each end about as much as the
-    /// whole handshake, and most connections here carry a few kilobytes.
+    /// 1,200 bytes of UDP payload, which every path carries, and 1,452 within a machine. The search for more costs each
+    /// end about as much as the whole handshake, and most connections here carry a few kilobytes.
     Fixed,
     /// As large as the path carries, found by probes up to 1,452 bytes; a sixth fewer packets where megabytes flow.
     Probed,
@@ -130,8 +133,9 @@ pub struct QuicConfig {
     pub limits: Limits,
 }
 
-/// What a peer may do before it is proved; `streams` is how many it may open to prove itself.
-pub(super) fn transport(limits: &Limits, streams: u32) -> Result<TransportConfig, BindError> {
+/// What a peer may do before it is proved; `streams` is how many it may open to prove itself. A peer `is_here` when it is
+/// on this machine, to which larger packets go from the start: nothing between us has to be asked.
+pub(super) fn transport(limits: &Limits, streams: u32, is_here: bool) -> Result<TransportConfig, BindError> {
     let idle = IdleTimeout::try_from(limits.idle).map_err(|_| BindError::Limits)?;
     let mut config = TransportConfig::default();
     config
@@ -148,6 +152,9 @@ pub(super) fn transport(limits: &Limits, streams: u32) -> Result<TransportConfig
         PacketSize::Fixed => None,
         PacketSize::Probed => Some(MtuDiscoveryConfig::default()),
     });
+    if is_here {
+        config.initial_mtu(LOOPBACK_PACKET_BYTES);
+    }
     match limits.congestion {
         Congestion::Bbr => config.congestion_controller_factory(Arc::new(BbrConfig::default())),
         Congestion::Cubic => config.congestion_controller_factory(Arc::new(CubicConfig::default())),

@@ -55,7 +55,7 @@ async fn reach(shared: &Arc<Shared>, member: MemberId, address: SocketAddr) -> R
         return Err(DialError::BannedHere);
     }
     let address = socket::for_socket(shared.local, address).ok_or(DialError::Unreachable)?;
-    let (config, answerer) = shared.client_config(member).map_err(|_| DialError::OtherProtocol)?;
+    let (config, answerer) = shared.client_config(member, address).map_err(|_| DialError::OtherProtocol)?;
     let connecting = shared.endpoint.connect_with(config, address, "mesh").map_err(|error| match error {
         ConnectError::EndpointStopping => DialError::Closed,
         _ => DialError::Unreachable,

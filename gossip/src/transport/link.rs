@@ -72,8 +72,16 @@ impl Link {
 
     /// Counts a stream as under way until the guard is dropped.
     pub(super) fn occupy(self: &Arc<Self>) -> InUse {
-        self.usage.send_modify(|usage| *usage = Usage { streams: usage.streams + 1, last: Instant::now() });
+        self.count(|streams| streams + 1);
         InUse(Arc::clone(self))
+    }
+
+    /// Counts streams. Only who waits for the end of a retired link wants to hear of it, and begins to once it is retired.
+    fn count(&self, streams: impl FnOnce(usize) -> usize) {
+        self.usage.send_if_modified(|usage| {
+            *usage = Usage { streams: streams(usage.streams), last: Instant::now() };
+            self.retired.is_cancelled()
+        });
     }
 
     pub(super) fn usage(&self) -> Usage {
@@ -119,6 +127,6 @@ impl InUse {
 
 impl Drop for InUse {
     fn drop(&mut self) {
-        self.0.usage.send_modify(|usage| *usage = Usage { streams: usage.streams - 1, last: Instant::now() });
+        self.0.count(|streams| streams - 1);
     }
 }

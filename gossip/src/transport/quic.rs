@@ -24,7 +24,7 @@ pub use super::close::{Close, Reset};
 pub use super::config::{Congestion, Limits, PacketSize, QuicConfig, Trust};
 pub use super::counters::QuicCounts;
 pub use super::error::{AskError, BindError, DialError, KindTaken};
-pub use super::stream::{IncomingAsk, MemberStream, Reply, Shipment};
+pub use super::stream::{Handler, IncomingAsk, MemberStream, Reply, Shipment, Work};
 
 use super::accept::accept;
 use super::config::{INTAKE_BYTES, KERNEL_BUFFER_BYTES, UNPROVED_BYTES, transport};
@@ -67,8 +67,11 @@ pub(super) struct Shared {
     pub(super) ships: mpsc::Sender<Shipment>,
     pub(super) intake: Intake,
     identity: Identity,
+    /// For peers elsewhere and for those on this machine, whom we greet otherwise as well.
     dialling: Arc<TransportConfig>,
-    handlers: Mutex<BTreeMap<u8, mpsc::Sender<MemberStream>>>,
+    dialling_here: Arc<TransportConfig>,
+    pub(super) greeting_here: Arc<ServerConfig>,
+    handlers: Mutex<BTreeMap<u8, Arc<dyn Handler>>>,
     /// How many links are served, retired ones included.
     open: tokio::sync::watch::Sender<usize>,
     tasks: TaskTracker,
@@ -98,9 +101,11 @@ impl Quic {
         let identity = Identity::new(Arc::clone(&signer));
         let tls = identity.server_config().map_err(BindError::Tls)?;
         let mut server = ServerConfig::with_crypto(Arc::new(tls));
-        server.transport_config(Arc::new(transport(&limits, 1)?));
+        server.transport_config(Arc::new(transport(&limits, 1, false)?));
         // Before we have so much as looked at a newcomer; together a megabyte.
         server.max_incoming(256).incoming_buffer_size(UNPROVED_BYTES.into()).incoming_buffer_size_total(1 << 20);
+        let mut greeting_here = server.clone();
+        greeting_here.transport_config(Arc::new(transport(&limits, 1, true)?));
         let mut endpoint = EndpointConfig::new(Arc::new(ResetKey::of(signer.as_ref())));
         endpoint.cid_generator(|| Box::new(PlainConnectionIds));
 
@@ -126,7 +131,9 @@ impl Quic {
             ships,
             intake: Intake::new(INTAKE_BYTES),
             identity,
-            dialling: Arc::new(transport(&limits, 0)?),
+            dialling: Arc::new(transport(&limits, 0, false)?),
+            dialling_here: Arc::new(transport(&limits, 0, true)?),
+            greeting_here: Arc::new(greeting_here),
             handlers: Mutex::default(),
             open: tokio::sync::watch::Sender::new(0),
             tasks: TaskTracker::new(),
@@ -208,20 +215,20 @@ impl Quic {
     /// [`KindTaken`] when somebody has it, or `kind` is below [`FIRST_FREE_KIND`].
     pub fn register(&self, kind: u8, queue: usize) -> Result<mpsc::Receiver<MemberStream>, KindTaken> {
         let (handler, streams) = mpsc::channel(queue.max(1));
-        self.hand_to(kind, handler)?;
+        self.hand_to(kind, Arc::new(handler))?;
         Ok(streams)
     }
 
-    /// As [`Quic::register`], into a queue that there is already: several endpoints may share it.
+    /// As [`Quic::register`], to whoever takes them at once: several endpoints may share it.
     ///
     /// # Errors
     /// [`KindTaken`].
-    pub fn hand_to(&self, kind: u8, streams: mpsc::Sender<MemberStream>) -> Result<(), KindTaken> {
+    pub fn hand_to(&self, kind: u8, handler: Arc<dyn Handler>) -> Result<(), KindTaken> {
         let mut handlers = self.shared.handlers();
         if kind < FIRST_FREE_KIND || handlers.get(&kind).is_some_and(|handler| !handler.is_closed()) {
             return Err(KindTaken(kind));
         }
-        handlers.insert(kind, streams);
+        handlers.insert(kind, handler);
         Ok(())
     }
 
@@ -346,18 +353,23 @@ impl Shared {
         connection.close(reason.code(), b"");
     }
 
-    pub(super) fn client_config(&self, expected: MemberId) -> Result<(quinn::ClientConfig, Answerer), rustls::Error> {
+    pub(super) fn client_config(
+        &self,
+        expected: MemberId,
+        at: SocketAddr,
+    ) -> Result<(quinn::ClientConfig, Answerer), rustls::Error> {
         let (tls, answerer) = self.identity.client_config(expected)?;
         let mut config = quinn::ClientConfig::new(Arc::new(tls));
-        config.transport_config(Arc::clone(&self.dialling));
+        let transport = if socket::is_here(at) { &self.dialling_here } else { &self.dialling };
+        config.transport_config(Arc::clone(transport));
         Ok((config, answerer))
     }
 
-    pub(super) fn handler(&self, kind: u8) -> Option<mpsc::Sender<MemberStream>> {
+    pub(super) fn handler(&self, kind: u8) -> Option<Arc<dyn Handler>> {
         self.handlers().get(&kind).cloned()
     }
 
-    fn handlers(&self) -> std::sync::MutexGuard<'_, BTreeMap<u8, mpsc::Sender<MemberStream>>> {
+    fn handlers(&self) -> std::sync::MutexGuard<'_, BTreeMap<u8, Arc<dyn Handler>>> {
         self.handlers.lock().expect("nothing panics while it holds the handlers")
     }
 }

@@ -34,6 +34,11 @@ pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
     }
 }
 
+/// Whether packets to this address do not leave the machine.
+pub(super) fn is_here(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}
+
 /// The address as a socket of the family of `local` wants it; `None` when that socket cannot reach it.
 pub(super) fn for_socket(local: SocketAddr, peer: SocketAddr) -> Option<SocketAddr> {
     match (local, canonical(peer)) {

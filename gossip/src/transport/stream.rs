@@ -4,16 +4,20 @@
 //! its receiver acknowledges, once it is in the queue, by finishing the stream. Everything else belongs to whoever
 //! registered the kind (see [`super::quic::Quic::register`]).
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use quinn::{ReadError, RecvStream, SendStream, WriteError};
+use quinn::{ConnectionError, ReadError, RecvStream, SendStream, WriteError};
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout};
 
 use super::close::{Close, Reset};
 use super::config::MEMBER_BYTES;
@@ -40,6 +44,10 @@ const SHIP: u8 = 2;
 /// How long a peer may take to send what it opened a stream for, and we to find an answer, and the peer to take it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Work that took longer at once has held up the streams behind it; so many of them get tasks of their own then.
+const HELD_UP: Duration = Duration::from_micros(200);
+const TASKS_THEN: u32 = 1_000;
+
 /// A stream of a registered kind, positioned after its kind byte. The link counts as busy while this lives, so keep it
 /// whole. Both halves behave as quinn's: a dropped `send` finishes the stream, so reset it to say that it is cut short.
 pub struct MemberStream {
@@ -52,6 +60,36 @@ pub struct MemberStream {
     /// What the member says.
     pub receive: RecvStream,
     link: InUse,
+}
+
+/// What is to be done for one stream.
+pub type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Whoever takes the streams of a kind.
+pub trait Handler: Send + Sync + 'static {
+    /// Takes a stream, and says what is to be done for it, if anything is left to do; or gives it back with what its
+    /// opener is told. Called from the task that serves the whole connection: it must not block.
+    ///
+    /// # Errors
+    /// The stream, and why it is not taken.
+    fn take(&self, stream: MemberStream) -> Result<Option<Work>, (Reset, Box<MemberStream>)>;
+
+    /// Whether it takes no more, so that somebody else may have the kind.
+    fn is_closed(&self) -> bool;
+}
+
+/// A queue takes streams as long as it has room.
+impl Handler for mpsc::Sender<MemberStream> {
+    fn take(&self, stream: MemberStream) -> Result<Option<Work>, (Reset, Box<MemberStream>)> {
+        self.try_send(stream).map(|()| None).map_err(|error| match error {
+            TrySendError::Full(stream) => (Reset::Busy, Box::new(stream)),
+            TrySendError::Closed(stream) => (Reset::UnknownKind, Box::new(stream)),
+        })
+    }
+
+    fn is_closed(&self) -> bool {
+        Self::is_closed(self)
+    }
 }
 
 /// A question from a proved member.
@@ -192,10 +230,12 @@ impl MemberStream {
 pub(super) async fn serve(shared: Arc<Shared>, link: Arc<Link>) {
     let outlived = link.outlived();
     tokio::pin!(outlived);
+    let mut shifts = Shifts::default();
     loop {
+        shifts.waited = false;
         tokio::select! {
-            stream = link.connection.accept_bi() => match stream {
-                Ok((send, receive)) => shared.spawn(serve_one(Arc::clone(&shared), link.occupy(), send, receive)),
+            stream = accept(&link, &mut shifts.waited) => match stream {
+                Ok((send, receive)) => begin(&shared, &mut shifts, link.occupy(), send, receive),
                 Err(_) => break,
             },
             () = &mut outlived => {
@@ -207,20 +247,94 @@ pub(super) async fn serve(shared: Arc<Shared>, link: Arc<Link>) {
     }
 }
 
-async fn serve_one(shared: Arc<Shared>, busy: InUse, mut send: SendStream, mut receive: RecvStream) {
+/// The next stream, and whether it was waited for.
+async fn accept(link: &Link, waited: &mut bool) -> Result<(SendStream, RecvStream), ConnectionError> {
+    let accept = link.connection.accept_bi();
+    tokio::pin!(accept);
+    poll_fn(|context| {
+        let stream = accept.as_mut().poll(context);
+        *waited |= stream.is_pending();
+        stream
+    })
+    .await
+}
+
+/// Who does the work for a stream: the task that took it, as long as nobody has to wait for that; or a task of its own,
+/// which costs a switch or two.
+#[derive(Default)]
+struct Shifts {
+    /// No stream was waiting when the last one came.
+    waited: bool,
+    /// So many streams more get tasks, because one held us up.
+    tasks: u32,
+}
+
+impl Shifts {
+    fn assign(&mut self, shared: &Shared, mut work: Work) {
+        if !self.waited || self.tasks > 0 {
+            self.tasks = self.tasks.saturating_sub(1);
+            return shared.spawn(work);
+        }
+        let begun = Instant::now();
+        let first = AssertUnwindSafe(|| work.as_mut().poll(&mut Context::from_waker(Waker::noop())));
+        let outcome = catch_unwind(first);
+        if begun.elapsed() > HELD_UP {
+            self.tasks = TASKS_THEN;
+        }
+        match outcome {
+            Ok(Poll::Ready(())) => {}
+            // Its task asks again whatever it waits for.
+            Ok(Poll::Pending) => shared.spawn(work),
+            Err(_) => tracing::error!("serving a stream failed; this is a defect, please report it"),
+        }
+    }
+}
+
+/// Hands a stream on whose kind came along with it, as it nearly always does; any other is served by a task of its own.
+fn begin(shared: &Arc<Shared>, shifts: &mut Shifts, busy: InUse, send: SendStream, mut receive: RecvStream) {
     let mut kind = [0];
-    let served = match timeout(PATIENCE, receive.read_exact(&mut kind)).await {
-        Err(_) => Err(Reset::Late),
-        Ok(Err(_)) => Err(Reset::Cancelled),
-        Ok(Ok(())) => match kind[0] {
-            ASK => answer(&shared, &busy, &mut send, &mut receive).await,
-            SHIP => take(&shared, &busy, &mut send, &mut receive).await,
-            kind => return hand_on(&shared, kind, MemberStream::new(busy, send, receive)),
-        },
+    // Whoever waits is the task, which asks again; a stream that broke or ended says so again.
+    let kind = match receive.poll_read(&mut Context::from_waker(Waker::noop()), &mut kind) {
+        Poll::Ready(Ok(1)) => Some(kind[0]),
+        _ => None,
+    };
+    if let Some(kind) = kind.filter(|kind| *kind >= FIRST_FREE_KIND) {
+        if let Some(work) = hand_on(shared, kind, MemberStream::new(busy, send, receive)) {
+            shifts.assign(shared, work);
+        }
+        return;
+    }
+    shared.spawn(serve_one(Arc::clone(shared), busy, kind, send, receive));
+}
+
+async fn serve_one(shared: Arc<Shared>, busy: InUse, kind: Option<u8>, mut send: SendStream, mut receive: RecvStream) {
+    let kind = match kind {
+        Some(kind) => Ok(kind),
+        None => read_kind(&mut receive).await,
+    };
+    let served = match kind {
+        Err(reason) => Err(reason),
+        Ok(ASK) => answer(&shared, &busy, &mut send, &mut receive).await,
+        Ok(SHIP) => take(&shared, &busy, &mut send, &mut receive).await,
+        Ok(kind) => {
+            if let Some(work) = hand_on(&shared, kind, MemberStream::new(busy, send, receive)) {
+                work.await;
+            }
+            return;
+        }
     };
     match served {
         Ok(()) => shared.counters.served.count(),
         Err(reason) => abandon(&shared, reason, &mut send, &mut receive),
+    }
+}
+
+async fn read_kind(receive: &mut RecvStream) -> Result<u8, Reset> {
+    let mut kind = [0];
+    match timeout(PATIENCE, receive.read_exact(&mut kind)).await {
+        Err(_) => Err(Reset::Late),
+        Ok(Err(_)) => Err(Reset::Cancelled),
+        Ok(Ok(())) => Ok(kind[0]),
     }
 }
 
@@ -231,20 +345,24 @@ fn abandon(shared: &Shared, reason: Reset, send: &mut SendStream, receive: &mut 
     let _ = send.reset(reason.code());
 }
 
-fn hand_on(shared: &Shared, kind: u8, stream: MemberStream) {
+/// What is to be done for a stream, unless nobody takes it.
+fn hand_on(shared: &Shared, kind: u8, stream: MemberStream) -> Option<Work> {
     let handed = match shared.handler(kind) {
         Some(handler) => {
             stream.link.link().widen();
-            handler.try_send(stream)
+            handler.take(stream)
         }
-        None => Err(TrySendError::Closed(stream)),
+        None => Err((Reset::UnknownKind, Box::new(stream))),
     };
     let (reason, mut stream) = match handed {
-        Ok(()) => return shared.counters.served.count(),
-        Err(TrySendError::Full(stream)) => (Reset::Busy, stream),
-        Err(TrySendError::Closed(stream)) => (Reset::UnknownKind, stream),
+        Ok(work) => {
+            shared.counters.served.count();
+            return work;
+        }
+        Err(refused) => refused,
     };
     abandon(shared, reason, &mut stream.send, &mut stream.receive);
+    None
 }
 
 async fn answer(shared: &Shared, busy: &InUse, send: &mut SendStream, receive: &mut RecvStream) -> Result<(), Reset> {

@@ -99,10 +99,15 @@ impl Publisher {
             }
             self.told.remove(&key);
         }
-        for (key, value) in wanted {
-            if self.told.get(&key) == Some(&value) {
-                continue;
-            }
+        let news = wanted.into_iter().filter(|(key, value)| self.told.get(key) != Some(value));
+        let news: Vec<_> = news.collect();
+        match self.gossip.set_all(news.clone()).await {
+            Ok(()) => return self.told.extend(news),
+            Err(SetFailed::Stopped(_)) => return,
+            // One by one it shows which.
+            Err(_) => {}
+        }
+        for (key, value) in news {
             match self.gossip.set(key.clone(), value.clone()).await {
                 Ok(()) => {
                     self.told.insert(key, value);

@@ -1,13 +1,16 @@
 //! What goes over a proved connection.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use quinn::{ReadError, ReadExactError};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::{Recipe, SOON};
-use crate::transport::quic::{AskError, KindTaken, Reset};
+use crate::transport::quic::{AskError, Handler, KindTaken, MemberStream, Reset, Work};
 use crate::transport::stream::{FIRST_FREE_KIND, MAX_ASK_BYTES, MAX_SHIP_BYTES};
 
 const KIND: u8 = FIRST_FREE_KIND + 1;
@@ -131,6 +134,47 @@ async fn a_registered_kind_whose_queue_is_full_is_reset_as_busy() {
         said = second.receive.read_exact(&mut two) => said,
     };
     assert!(matches!(said, Err(ReadExactError::ReadError(ReadError::Reset(code))) if code == Reset::Busy.code()));
+}
+
+/// Says in which task it served a stream, and takes its time for that when told to.
+struct Clerk {
+    served: mpsc::Sender<tokio::task::Id>,
+    is_slow: AtomicBool,
+}
+
+impl Handler for Clerk {
+    fn take(&self, stream: MemberStream) -> Result<Option<Work>, (Reset, Box<MemberStream>)> {
+        let (served, is_slow) = (self.served.clone(), self.is_slow.load(Ordering::Relaxed));
+        Ok(Some(Box::pin(async move {
+            let begun = Instant::now();
+            while is_slow && begun.elapsed() < Duration::from_millis(1) {
+                std::hint::spin_loop();
+            }
+            served.try_send(tokio::task::id()).unwrap();
+            drop(stream);
+        })))
+    }
+
+    fn is_closed(&self) -> bool {
+        false
+    }
+}
+
+#[tokio::test]
+async fn streams_are_served_where_they_arrive_until_one_would_hold_up_the_others() {
+    let (a, b) = (Recipe::of(1).start(), Recipe::of(2).start());
+    let (served, mut tasks) = mpsc::channel(1);
+    let clerk = Arc::new(Clerk { served, is_slow: AtomicBool::new(false) });
+    b.quic.hand_to(KIND, clerk.clone()).unwrap();
+    let mut by = Vec::new();
+    // The first may come before anybody waits for it.
+    for is_slow in [false, false, false, true, false] {
+        clerk.is_slow.store(is_slow, Ordering::Relaxed);
+        let _stream = a.quic.open(b.id, b.address, KIND, SOON).await.unwrap();
+        by.push(tasks.recv().await.unwrap());
+    }
+    assert!(by[1] == by[2] && by[2] == by[3], "{by:?}");
+    assert_ne!(by[3], by[4]);
 }
 
 #[tokio::test]

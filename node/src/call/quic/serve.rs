@@ -1,13 +1,13 @@
 //! The callee's end: takes calls off their streams, has them run, sends back what comes of it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures::FutureExt;
 use mesh_gossip::Gossip;
 use mesh_gossip::gossip::RegisterError;
-use mesh_gossip::transport::quic::{MemberStream, Reset};
+use mesh_gossip::transport::quic::{Handler, MemberStream, Reset, Work};
 use quinn::{RecvStream, SendStream, VarInt, WriteError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -19,9 +19,6 @@ use super::{CALLS, PULSES, code_of, frame, pulse};
 use crate::context::{Origin, Outlet, Update};
 use crate::run::{Arrival, Dispatch};
 use crate::tool::{Fault, FaultKind, Payload};
-
-/// How many streams wait to be looked at.
-const WAITING: usize = 1_024;
 
 /// The most pulse streams; a member has one.
 const MAX_PULSES: usize = 4_096;
@@ -78,8 +75,6 @@ struct Shared {
 /// # Errors
 /// [`RegisterError`] when calls are served already, or the gossip node has stopped.
 pub async fn serve(gossip: &Gossip, dispatch: Arc<dyn Dispatch>, limits: ServeLimits) -> Result<Server, RegisterError> {
-    let calls = gossip.register(CALLS, WAITING).await?;
-    let pulses = gossip.register(PULSES, WAITING).await?;
     let stop = CancellationToken::new();
     let shared = Arc::new(Shared {
         dispatch,
@@ -91,7 +86,11 @@ pub async fn serve(gossip: &Gossip, dispatch: Arc<dyn Dispatch>, limits: ServeLi
         calls: TaskTracker::new(),
         stop: stop.clone(),
     });
-    tokio::spawn(stop.clone().run_until_cancelled_owned(accept(Arc::clone(&shared), calls, pulses)));
+    let entrance = |take: fn(&Arc<Shared>, MemberStream) -> Option<Work>| {
+        Arc::new(Entrance { shared: Arc::downgrade(&shared), take })
+    };
+    gossip.hand_to(CALLS, entrance(Shared::admit)).await?;
+    gossip.hand_to(PULSES, entrance(Shared::answer_pulses)).await?;
     Ok(Server { shared, _stop: stop.drop_guard() })
 }
 
@@ -116,45 +115,50 @@ impl Server {
     }
 }
 
-async fn accept(
-    shared: Arc<Shared>,
-    mut calls: mpsc::Receiver<MemberStream>,
-    mut pulses: mpsc::Receiver<MemberStream>,
-) {
-    loop {
-        tokio::select! {
-            call = calls.recv() => match call {
-                Some(call) => shared.admit(call),
-                None => return,
-            },
-            pulse = pulses.recv() => match pulse {
-                Some(pulse) => shared.answer_pulses(pulse),
-                None => return,
-            },
+/// Takes the streams of one kind, while there is a server.
+struct Entrance {
+    shared: Weak<Shared>,
+    take: fn(&Arc<Shared>, MemberStream) -> Option<Work>,
+}
+
+impl Handler for Entrance {
+    fn take(&self, stream: MemberStream) -> Result<Option<Work>, (Reset, Box<MemberStream>)> {
+        match self.shared.upgrade() {
+            Some(shared) => Ok((self.take)(&shared, stream)),
+            None => Err((Reset::UnknownKind, Box::new(stream))),
         }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.shared.strong_count() == 0
     }
 }
 
 impl Shared {
-    fn admit(self: &Arc<Self>, stream: MemberStream) {
+    fn admit(self: &Arc<Self>, stream: MemberStream) -> Option<Work> {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             let limit = self.limits.calls;
-            return refuse(stream, Fault::new(FaultKind::Overloaded, format!("{limit} calls are under way here")));
+            refuse(stream, Fault::new(FaultKind::Overloaded, format!("{limit} calls are under way here")));
+            return None;
         };
         let stop = self.stop.clone();
         let call = serve_one(Arc::clone(self), stream, place);
-        self.calls.spawn(stop.run_until_cancelled_owned(call));
+        Some(Box::pin(self.calls.track_future(async move {
+            stop.run_until_cancelled(call).await;
+        })))
     }
 
-    fn answer_pulses(&self, stream: MemberStream) {
+    fn answer_pulses(self: &Arc<Self>, stream: MemberStream) -> Option<Work> {
         // A member without a place takes us for one that does not answer pulses.
-        if let Ok(place) = Arc::clone(&self.pulses).try_acquire_owned() {
-            let answer = async move {
-                pulse::answer(stream).await;
-                drop(place);
-            };
-            tokio::spawn(self.stop.clone().run_until_cancelled_owned(answer));
-        }
+        let place = Arc::clone(&self.pulses).try_acquire_owned().ok()?;
+        let stop = self.stop.clone();
+        let answer = async move {
+            pulse::answer(stream).await;
+            drop(place);
+        };
+        Some(Box::pin(async move {
+            stop.run_until_cancelled(answer).await;
+        }))
     }
 }
 
