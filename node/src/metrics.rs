@@ -2,9 +2,14 @@
 
 use std::fmt::Write as _;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use mesh_gossip::gossip::metrics::Sample;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio::time::interval;
+
+/// How often what was measured is put into its bucket. Until then every single value is kept.
+const UPKEEP: Duration = Duration::from_secs(5);
 
 static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
 
@@ -19,6 +24,17 @@ pub(crate) fn install() {
         }
         installed.ok()
     });
+}
+
+/// Keeps the collection small while nobody reads it. Never ends.
+pub(crate) async fn keep_small() {
+    let mut ticks = interval(UPKEEP);
+    loop {
+        ticks.tick().await;
+        if let Some(Some(handle)) = HANDLE.get() {
+            handle.run_upkeep();
+        }
+    }
 }
 
 /// The metrics as text; empty where somebody else collects them.

@@ -157,6 +157,7 @@ impl Node {
         let gossip = Arc::new(Gossip::spawn(gossiping::config(&config)).await?);
         let config = Arc::new(config);
         let tasks = Tasks::new();
+        tasks.spawn(crate::metrics::keep_small());
         let phase = watch::Sender::new(Phase::Joining);
         let (agent, agents) = watch::channel(publish::agent_id(&config, &gossip.me())?);
         let withdraw = CancellationToken::new();

@@ -91,6 +91,10 @@ impl<'a> Arguments<'a> {
     }
 
     fn read<T: Argument>(&self, name: &str, raw: &'a RawValue) -> Result<T, Fault> {
+        // What does not fit is read again to find out where: keeping track of the place costs as much as reading.
+        if let Ok(value) = serde_json::from_str(raw.get()) {
+            return Ok(value);
+        }
         let reader = &mut serde_json::Deserializer::from_str(raw.get());
         serde_path_to_error::deserialize(reader).map_err(|error| {
             let path = error.path().to_string();

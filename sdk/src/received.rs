@@ -72,7 +72,9 @@ fn is_wrapped(result: &CallToolResult) -> bool {
 }
 
 fn read<T: DeserializeOwned>(text: &Bytes) -> Result<T, String> {
-    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(text)).map_err(said)
+    // What does not fit is read again to find out where: keeping track of the place costs as much as reading.
+    serde_json::from_slice(text)
+        .or_else(|_| serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(text)).map_err(said))
 }
 
 fn value<T: DeserializeOwned>(value: Value) -> Result<T, String> {

@@ -180,7 +180,7 @@ impl Field {
             if tried.is_empty() && session.is_none() {
                 let (one, two) = two_of(tier.len(), eyes.random);
                 let (one, two) = (tier.start + one, tier.start + two);
-                if self.may_call(eyes, one) && self.may_call(eyes, two) {
+                if self.may_call(eyes, one) && (one == two || self.may_call(eyes, two)) {
                     return Some(self.lighter(eyes, one, two));
                 }
             }

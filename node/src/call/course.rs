@@ -104,7 +104,7 @@ impl<'a> Course<'a> {
         span.span().attempts = self.attempts;
         match served {
             Ok((payload, agent)) => {
-                span.span().peer = Some(agent.as_str().into());
+                span.span().peer = Some(agent.clone().into());
                 inner.meters.call(Outcome::Ok, span.elapsed());
                 span.end(Outcome::Ok, self.log.join("; "));
                 Ok(Reply { payload, agent, attempts: self.attempts, trace: self.at })
@@ -305,7 +305,7 @@ impl<'a> Course<'a> {
         }
         let way = plan.attempt.way(inner);
         let at = plan.attempt.scope.trace.unwrap_or(self.at);
-        let name: Arc<str> = plan.owner.agent.as_str().into();
+        let name: Arc<str> = plan.owner.agent.clone().into();
         let mut span = Running::begin(&inner.ring, SpanKind::Attempt, &at, Some(self.at.span_id), &name);
         span.span().peer = Some(name);
         span.span().tool = Some(plan.attempt.tool.clone());
@@ -443,7 +443,7 @@ impl<'a> Course<'a> {
         match &self.request.target {
             Target::Capability(query) => query.selector().capability.clone(),
             Target::Agent(name) => name.clone(),
-            Target::Exactly(owner) => owner.agent.as_str().into(),
+            Target::Exactly(owner) => owner.agent.clone().into(),
         }
     }
 }

@@ -4,7 +4,7 @@
 
 mod once;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -39,7 +39,8 @@ pub struct WindowLimits {
 #[derive(Debug)]
 pub struct Window<R> {
     limits: WindowLimits,
-    calls: BTreeMap<CallKey, State<R>>,
+    /// Thousands of random keys, looked up several times in each call; hashed in secret, because others choose them.
+    calls: HashMap<CallKey, State<R>>,
     /// Those that ended, oldest first.
     ended: VecDeque<(Instant, CallKey)>,
     bytes: usize,
@@ -73,7 +74,7 @@ impl Default for WindowLimits {
 impl<R: Clone> Window<R> {
     /// One that has seen nothing.
     pub fn new(limits: WindowLimits) -> Self {
-        Self { limits, calls: BTreeMap::new(), ended: VecDeque::new(), bytes: 0 }
+        Self { limits, calls: HashMap::new(), ended: VecDeque::new(), bytes: 0 }
     }
 
     /// What is known of a call.
