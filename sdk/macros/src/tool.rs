@@ -188,7 +188,7 @@ fn declared(parameters: &[Parameter], model: Option<&Model>) -> Result<TokenStre
         calls.extend(match (&parameter.kind, types::inside(ty, "Option")) {
             (Kind::Defaulted(value), _) => {
                 let value = parameter::default_value(value);
-                quote_spanned!(ty.span()=> .defaulted::<#ty>(#name, #description, || #value))
+                quote_spanned!(ty.span()=> .defaulted::<#ty>(#name, #description, || { #value }))
             }
             (_, Some(inner)) => quote_spanned!(inner.span()=> .optional::<#inner>(#name, #description)),
             (_, None) => quote_spanned!(ty.span()=> .required::<#ty>(#name, #description)),
@@ -228,7 +228,7 @@ fn body(item: &ItemFn, parameters: &[Parameter]) -> Result<TokenStream> {
         reads.push(match (&parameter.kind, types::inside(ty, "Option")) {
             (Kind::Defaulted(value), _) => {
                 let value = parameter::default_value(value);
-                quote_spanned!(ty.span()=> #given.or::<#ty>(#name, || #value)?)
+                quote_spanned!(ty.span()=> #given.or::<#ty>(#name, || { #value })?)
             }
             (_, Some(inner)) => quote_spanned!(inner.span()=> #given.optional::<#inner>(#name)?),
             (_, None) => quote_spanned!(ty.span()=> #given.required::<#ty>(#name)?),
