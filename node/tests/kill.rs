@@ -19,6 +19,7 @@ use mesh_node::context::{Outlet, Scope};
 use mesh_node::run::{Arrival, CallId, Dispatch};
 use mesh_node::tool::{Fault, Payload};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
@@ -148,7 +149,7 @@ async fn a_member_that_is_stopped_is_silent_until_it_goes_on() {
     let Mesh { gossip, lines, children } = mesh(1).await;
     let member = members(&gossip)[0];
     let child = Pid::from_raw(children[0].id().unwrap().try_into().unwrap());
-    kill(child, Signal::SIGSTOP).unwrap();
+    stop(child).await;
     let mut changes = lines.changes();
     let error = tokio::time::timeout(PATIENCE, lines.attempt(member, echo())).await.unwrap().unwrap_err();
     assert!(matches!(error, AttemptError::Broken { cause: Cause::Silent, fate: Fate::Unconfirmed }), "{error:?}");
@@ -157,6 +158,14 @@ async fn a_member_that_is_stopped_is_silent_until_it_goes_on() {
     let answers = changes.wait_for(|_| !lines.is_silent(&member));
     tokio::time::timeout(PATIENCE, answers).await.unwrap().unwrap();
     assert!(lines.attempt(member, echo()).await.is_ok());
+}
+
+/// A signal is only sent when `kill` returns, and a thread on another core may still answer: waits until all have stopped.
+async fn stop(child: Pid) {
+    kill(child, Signal::SIGSTOP).unwrap();
+    let stopped = tokio::task::spawn_blocking(move || waitpid(child, Some(WaitPidFlag::WUNTRACED)));
+    let status = tokio::time::timeout(PATIENCE, stopped).await.unwrap().unwrap().unwrap();
+    assert_eq!(status, WaitStatus::Stopped(child, Signal::SIGSTOP));
 }
 
 fn echo() -> Outgoing {
