@@ -95,6 +95,8 @@ struct Http {
     local: SocketAddr,
     /// Takes no more connections, and ends each after its request.
     close: CancellationToken,
+    /// Fires when the last connection has ended.
+    closed: CancellationToken,
     /// Their MCP sessions would last as long as their clients like.
     endpoints: Vec<Endpoint>,
 }
@@ -150,13 +152,13 @@ impl Node {
         // Fails where the program has chosen its cryptography already; that choice stands.
         let _ = rustls::crypto::ring::default_provider().install_default();
         config.check()?;
+        let tasks = Tasks::new();
         let listener = match config.http.enabled {
-            true => Some(BoundedListener::bind(&config.http).await?),
+            true => Some(BoundedListener::bind(&config.http, tasks.end.clone()).await?),
             false => None,
         };
         let gossip = Arc::new(Gossip::spawn(gossiping::config(&config)).await?);
         let config = Arc::new(config);
-        let tasks = Tasks::new();
         tasks.spawn(crate::metrics::keep_small());
         let phase = watch::Sender::new(Phase::Joining);
         let (agent, agents) = watch::channel(publish::agent_id(&config, &gossip.me())?);
@@ -270,6 +272,10 @@ impl Node {
         if let Some(http) = &self.http {
             http.endpoints.iter().for_each(Endpoint::close);
             http.close.cancel();
+            // What is being answered by then is answered, within the bound.
+            if timeout_at(deadline, http.closed.cancelled()).await.is_err() {
+                tracing::warn!("HTTP answers were cut short: they did not end within the time for a stop");
+            }
         }
         if let Some((home, file)) = self.file.take() {
             file.remove(&home);
@@ -334,15 +340,18 @@ impl Http {
     fn serve(listener: BoundedListener, url: String, router: Router, endpoints: Vec<Endpoint>, tasks: &Tasks) -> Self {
         let local = http::nearby(listener.address());
         let close = CancellationToken::new();
-        let closed = close.clone().cancelled_owned();
+        let closing = close.clone().cancelled_owned();
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        let served = axum::serve(listener.tap_io(Connection::send_at_once), service).with_graceful_shutdown(closed);
+        let served = axum::serve(listener.tap_io(Connection::send_at_once), service).with_graceful_shutdown(closing);
+        let closed = CancellationToken::new();
+        let over = closed.clone().drop_guard();
         tasks.spawn(async move {
+            let _over = over;
             if let Err(error) = served.await {
                 tracing::error!(%error, "HTTP has stopped");
             }
         });
-        Self { url, local, close, endpoints }
+        Self { url, local, close, closed, endpoints }
     }
 }
 

@@ -157,3 +157,35 @@ async fn a_tool_is_called_across_nodes_and_by_any_mcp_client_and_refuses_when_it
     provider.stop().await;
     assert!(matches!(consumer.caller().call(request).await, Err(CallError::Unresolved { .. })));
 }
+
+#[tokio::test]
+async fn a_request_that_is_being_answered_when_the_node_stops_is_answered_and_one_without_end_is_cut_short() {
+    let home = tempfile::tempdir().unwrap();
+    let (begun, mut arrivals) = tokio::sync::mpsc::channel(2);
+    let (release, gate) = watch::channel(false);
+    let handler = move |axum::extract::Path(name): axum::extract::Path<String>| {
+        let (begun, mut gate) = (begun.clone(), gate.clone());
+        async move {
+            begun.send(()).await.unwrap();
+            gate.wait_for(|open| *open && name == "soon").await.unwrap();
+            "done"
+        }
+    };
+    let plug =
+        Plug { router: Some(axum::Router::new().route("/{name}", axum::routing::get(handler))), ..Plug::new(silent()) };
+    let mut wishes = config("shop", home.path(), &[]);
+    wishes.drain = Duration::from_secs(2);
+    let node = Node::start(wishes, plug).await.unwrap();
+    let url = node.http_url().unwrap().to_owned();
+    let get = |name: &str| tokio::spawn(reqwest::get(format!("{url}/{name}")));
+    let (soon, never) = (get("soon"), get("never"));
+    for _ in 0..2 {
+        timeout(PATIENCE, arrivals.recv()).await.unwrap().unwrap();
+    }
+    let mut stop = tokio::spawn(node.stop());
+    assert!(timeout(Duration::from_millis(300), &mut stop).await.is_err(), "it did not wait");
+    release.send_replace(true);
+    assert_eq!(timeout(PATIENCE, soon).await.unwrap().unwrap().unwrap().text().await.unwrap(), "done");
+    timeout(Duration::from_secs(10), stop).await.unwrap().unwrap();
+    assert!(timeout(PATIENCE, never).await.unwrap().unwrap().is_err());
+}

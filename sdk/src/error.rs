@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use axum::http::StatusCode;
+use axum::http::header::WWW_AUTHENTICATE;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use mesh_node::call::CallError;
@@ -77,6 +78,9 @@ impl Error {
                 FaultKind::DependencyUnavailable
             }
             Some(CallError::TimedOut { .. }) => FaultKind::TimedOut,
+            // The credentials are the client's own: they were passed on as they came.
+            Some(CallError::NoCredentials { .. }) => return StatusCode::UNAUTHORIZED,
+            Some(CallError::Fault { fault, .. }) if fault.kind == FaultKind::Forbidden => FaultKind::Forbidden,
             _ => self.0.kind,
         };
         match kind {
@@ -116,6 +120,7 @@ impl IntoResponse for Error {
         let name = match (status, self.call_error()) {
             (StatusCode::SERVICE_UNAVAILABLE, Some(_)) => "dependency_unavailable",
             (StatusCode::BAD_REQUEST, _) => "invalid_arguments",
+            (StatusCode::UNAUTHORIZED, _) => "no_credentials",
             (StatusCode::FORBIDDEN, _) => "forbidden",
             (StatusCode::SERVICE_UNAVAILABLE, _) => "overloaded",
             (StatusCode::GATEWAY_TIMEOUT, _) => "timed_out",
@@ -125,7 +130,11 @@ impl IntoResponse for Error {
         if let Some(data) = self.0.data {
             body["data"] = data;
         }
-        (status, axum::Json(body)).into_response()
+        let mut response = (status, axum::Json(body)).into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
     }
 }
 

@@ -104,7 +104,9 @@ async fn credentials_are_handed_on_to_tools_that_demand_them_and_to_no_others() 
     let (status, body) = post(&url, Some("ada"), json!(null)).await;
     assert_eq!((status, body), (200, json!(["Bearer ada", null])));
     let (status, body) = post(&url, None, json!(null)).await;
-    assert_eq!(status, 500, "{body}");
+    assert_eq!((status, &body["error"]), (401, &json!("no_credentials")), "{body}");
+    let (status, body) = post(&url, Some("eve"), json!(null)).await;
+    assert_eq!((status, &body["error"]), (403, &json!("forbidden")), "{body}");
 }
 
 #[tokio::test]

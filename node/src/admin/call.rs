@@ -195,6 +195,7 @@ fn word(error: &CallError) -> &'static str {
         CallError::TimedOut { .. } => "timed_out",
         CallError::TooLarge { .. } => "too_large",
         CallError::Invalid(_) => "invalid",
+        CallError::NoCredentials { .. } => "no_credentials",
         CallError::Overloaded(_) => "overloaded",
     }
 }

@@ -278,7 +278,7 @@ impl<'a> Course<'a> {
         let shows_who = self.request.scope.headers.iter().any(|(name, _)| **name == *AUTHORIZATION)
             || options.custom_headers.contains_key(AUTHORIZATION);
         if options.auth_required == Some(true) && !shows_who {
-            return Err(CallError::Invalid(format!("{tool} needs credentials: send an authorization header")));
+            return Err(CallError::NoCredentials { tool: tool.into() });
         }
         Ok(())
     }

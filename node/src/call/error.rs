@@ -69,9 +69,15 @@ pub enum CallError {
         /// The bound.
         limit: usize,
     },
-    /// The call lacks a session key or credentials that the tool demands, or has malformed arguments. Fix it.
+    /// The call lacks a session key that the tool demands, or has malformed arguments. Fix it.
     #[error("{0}")]
     Invalid(String),
+    /// The tool demands credentials, and the call has none. Nothing was sent.
+    #[error("{tool} needs credentials: send an authorization header")]
+    NoCredentials {
+        /// The tool.
+        tool: String,
+    },
     /// This node has too many calls under way, or is stopping. Repeat it later.
     #[error("overloaded: {0}")]
     Overloaded(String),

@@ -10,6 +10,7 @@ use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::config::{HttpConfig, PortTaken};
 
@@ -21,11 +22,13 @@ pub(crate) struct BoundedListener {
     listener: TcpListener,
     address: SocketAddr,
     permits: Arc<Semaphore>,
+    end: CancellationToken,
 }
 
-/// A connection; its permit goes with it.
+/// A connection; its permit goes with it. It breaks when its node ends: axum serves each in a task that nobody owns.
 pub(crate) struct Connection {
     stream: TcpStream,
+    end: Pin<Box<WaitForCancellationFutureOwned>>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -40,8 +43,9 @@ pub struct ListenError {
 }
 
 impl BoundedListener {
-    /// Listens where `config` says; when that port is taken, on a free one, if that is allowed.
-    pub(crate) async fn bind(config: &HttpConfig) -> Result<Self, ListenError> {
+    /// Listens where `config` says, or on a free port when that one is taken and another is allowed. Its connections break
+    /// when `end` fires.
+    pub(crate) async fn bind(config: &HttpConfig, end: CancellationToken) -> Result<Self, ListenError> {
         let failed = |source| ListenError { address: config.listen, source };
         let listener = match TcpListener::bind(config.listen).await {
             Ok(listener) => listener,
@@ -54,7 +58,7 @@ impl BoundedListener {
             Err(error) => return Err(failed(error)),
         };
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address, permits: Arc::new(Semaphore::new(MAX_CONNECTIONS)) })
+        Ok(Self { listener, address, permits: Arc::new(Semaphore::new(MAX_CONNECTIONS)), end })
     }
 
     /// Where it listens.
@@ -72,7 +76,8 @@ impl Listener for BoundedListener {
         let permit = permits.acquire_owned().await.expect("nobody closes the semaphore");
         // axum's own listener waits out a lack of file descriptors and drops connections that broke already.
         let (stream, address) = Listener::accept(&mut self.listener).await;
-        (Connection { stream, _permit: permit }, address)
+        let end = Box::pin(self.end.clone().cancelled_owned());
+        (Connection { stream, end, _permit: permit }, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -95,6 +100,10 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        // Whoever serves a connection reads all the time, at least to find out whether the client is still there.
+        if self.end.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }

@@ -242,7 +242,7 @@ async fn what_a_tool_demands_is_asked_of_the_caller_before_anything_is_sent() {
     let picky = Plan::with([picky, secret]).start(&[&asker]).await;
     asker.sees("who", 1).await;
     assert!(matches!(asker.caller.call(ask("who")).await, Err(CallError::Invalid(_))));
-    assert!(matches!(asker.caller.call(ask("secret")).await, Err(CallError::Invalid(_))));
+    assert!(matches!(asker.caller.call(ask("secret")).await, Err(CallError::NoCredentials { .. })));
     assert_eq!(picky.host.runs(), 0);
     let mut request = ask("who");
     request.arguments = r#"{"session_id":"anna"}"#.into();

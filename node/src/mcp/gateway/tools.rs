@@ -166,6 +166,7 @@ pub(super) fn fault(error: CallError) -> Fault {
         CallError::TimedOut { .. } => FaultKind::TimedOut,
         CallError::TooLarge { .. } => FaultKind::TooLarge,
         CallError::Invalid(_) | CallError::SeveralTools { .. } => FaultKind::InvalidArguments,
+        CallError::NoCredentials { .. } => FaultKind::Forbidden,
         CallError::Overloaded(_) => FaultKind::Overloaded,
         CallError::MayHaveRun { .. } => FaultKind::Lost,
     };
