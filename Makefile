@@ -5,20 +5,15 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 SIM := cargo run --quiet --release -p mesh-simulations --bin simulations --
 
-.PHONY: demo trip test bench-gossip bench-calls lint help setup
+.PHONY: demo test bench-gossip bench-calls lint help setup
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\): *[a-z]* *## /  make \1 — /p' $(MAKEFILE_LIST)
 
-demo: setup      ## agents find each other, are called, are killed, and nothing breaks: real processes, in a home of their own
+demo: setup      ## thirteen agents plan a trip, lose the model they prefer, and plan on: real processes; REAL=1 asks the vendors
 	@echo "building the programs (the first time takes a few minutes)"
 	@cargo build --quiet --locked --workspace --bins
 	@examples/demo target/debug
-
-trip: setup      ## thirteen agents plan a trip, lose the model that they prefer, and plan on: no key, no container
-	@echo "building meshctl and the thirteen agents (the first time takes a few minutes)"
-	@cargo build --quiet --locked -p meshctl -p mesh-trip-planner --bins
-	@examples/trip-planner/demo target/debug
 
 test: setup      ## every test there is
 	cargo test --workspace --locked

@@ -1,18 +1,18 @@
 //! What the documents say can be done, can be done: every shown command is run, every link leads somewhere.
 //!
 //! A command is shown in a fenced block that begins with `console run` or `console skip` and a reason, on a line of its
-//! own after `$ `. Commands of a `run` block are run one after the other in one scratch folder; `cargo sim` stands for the
-//! simulator that was built with the tests. What is skipped must at least exist.
+//! own after `$ `. Commands of a `run` block are run one after the other in one scratch folder, and in a mesh of their own;
+//! `target/debug`, `meshctl` and `cargo sim` stand for what was built with the tests. What is skipped must at least exist.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Mutex;
 use std::thread;
 
-use mesh_tests::lab;
+use mesh_tests::lab::{self, Lab};
 use mesh_tests::tree::{self, SourceFile};
 
 /// A fenced block of a document.
@@ -65,16 +65,23 @@ fn consoles() -> Vec<Block> {
 fn scratch(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = fs::remove_dir_all(&folder);
-    // As in a clone that was built, where reports go.
+    // As in a clone that was built; reports go there, too.
     fs::create_dir_all(folder.join("target")).unwrap();
+    symlink(lab::binaries(), folder.join("target/debug")).unwrap();
     folder
 }
 
-fn run(command: &str, folder: &Path) -> Result<(), String> {
-    let simulator = lab::binaries().join("simulations");
-    let simulator = simulator.display();
-    let words = format!("cargo() {{ [ \"$1\" = sim ] || return 97; shift; '{simulator}' \"$@\"; }}\n{command}");
-    let output = Command::new("bash").args(["-euo", "pipefail", "-c", &words]).current_dir(folder).output().unwrap();
+fn run(command: &str, lab: &Lab, folder: &Path) -> Result<(), String> {
+    let words = [
+        r#"cargo() { [ "$1" = sim ] || return 97; shift; target/debug/simulations "$@"; }"#,
+        r#"meshctl() { target/debug/meshctl "$@"; }"#,
+        command,
+    ];
+    let mut shell = lab.command("bash");
+    shell.args(["-euo", "pipefail", "-c", &words.join("\n")]).current_dir(folder);
+    // No vendor is asked here, whatever keys the machine has.
+    shell.env_remove("ANTHROPIC_API_KEY").env_remove("OPENAI_API_KEY");
+    let output = shell.output().unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     if output.status.success() { Ok(()) } else { Err(format!("{}\n{said}", output.status)) }
 }
@@ -90,9 +97,10 @@ fn every_shown_command_works() {
         for _ in 0..cores {
             threads.spawn(|| {
                 while let Some(block) = take() {
-                    let folder = scratch(&block.at.replace(['/', ':'], "-"));
+                    let (lab, folder) = (Lab::new(), scratch(&block.at.replace(['/', ':'], "-")));
                     for command in block.commands() {
-                        run(command, &folder).unwrap_or_else(|why| panic!("{}: `{command}` fails: {why}", block.at));
+                        run(command, &lab, &folder)
+                            .unwrap_or_else(|why| panic!("{}: `{command}` fails: {why}", block.at));
                     }
                 }
             });

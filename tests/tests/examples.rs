@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use mesh_tests::lab::{Lab, Process, eventually};
+use mesh_tests::lab::{Lab, Process, binaries, eventually};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -153,4 +153,19 @@ fn replicas_share_their_agents_name_whatever_their_processes_are_called() {
         assert!(agent["id"].as_str().unwrap().starts_with("date-service-"), "{agent}");
     }
     lab.succeed(&["stop"]);
+}
+
+#[test]
+fn the_demo_plans_three_trips_and_loses_none() {
+    let lab = Lab::new();
+    let mut demo = lab.command(mesh_tests::tree::root().join("examples/demo"));
+    let demo = demo.arg(binaries()).env_remove("REAL").output().unwrap();
+    let said = String::from_utf8_lossy(&demo.stdout);
+    assert!(demo.status.success(), "{said}\n{}", String::from_utf8_lossy(&demo.stderr));
+    let row = |plan: &str| said.lines().find(|line| line.starts_with(plan)).unwrap_or_default();
+    let with_both = row("with both models");
+    assert!(with_both.contains("local/claude") && with_both.contains("local/openai"), "{said}");
+    let without = row("right after the kill");
+    assert!(without.contains("local/openai") && !without.contains("local/claude"), "{said}");
+    assert!(row("with both again").contains("local/claude"), "{said}");
 }
