@@ -39,17 +39,17 @@ async fn main() -> Result {
 }
 "#;
 
-/// The manifest of the crate, and the profile of the workspace, so that dependencies built there are not built again.
+/// The manifest of the crate, and the profile of the workspace, so that dependencies built there are not built again. Our
+/// own crates are: cargo tells a member of a workspace from the same crate elsewhere.
 fn manifest() -> String {
-    let ours = ["mesh-sdk", "mesh-macros", "mesh-node"];
-    let plain = ours.map(|name| format!("[profile.dev.package.{name}]\nopt-level = 0\ndebug = \"line-tables-only\"\n"));
+    let ours = ["mesh-sdk", "mesh-macros", "mesh-node", "mesh-gossip"];
+    let quick = ours.map(|name| format!("[profile.dev.package.{name}]\nopt-level = 0\n"));
     format!(
         "[package]\nname = \"outside\"\nversion = \"1.0.0\"\nedition = \"2024\"\n\n[workspace]\n\n\
-         [profile.dev]\ndebug = \"line-tables-only\"\n\n[profile.dev.package.\"*\"]\nopt-level = 2\ndebug = false\n\n\
-         [profile.dev.package.mesh-gossip]\nopt-level = 1\ndebug = \"line-tables-only\"\n\n{}\n\
+         [profile.dev]\ndebug = false\nincremental = false\n\n[profile.dev.package.\"*\"]\nopt-level = 2\n\n{}\n\
          [dependencies]\nmesh-sdk = {{ path = {:?} }}\nschemars = \"1\"\n\
          serde = {{ version = \"1\", features = [\"derive\"] }}\n",
-        plain.concat(),
+        quick.concat(),
         tree::root().join("sdk"),
     )
 }
