@@ -210,7 +210,12 @@ impl Protocol {
         self.forgotten.remove(&id);
         let in_person = alive.body().addresses.iter().any(|address| address.gossip() == from);
         self.admit(&Arc::new(alive), id, if in_person { Via::Hello } else { Via::Rumour }, turn);
-        if stranger && hello.members > 1 {
+        let is_found = self.seeking.state == Settling::Alone;
+        if hello.members > 1 && (stranger || is_found) {
+            if is_found {
+                // The mesh has come to us, whatever became of the seeds we were told.
+                self.seeking.state = Settling::Welcomed;
+            }
             // An island of its own comes with it.
             self.pull_members(id, turn);
         }

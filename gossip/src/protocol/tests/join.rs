@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::bench::{Bench, start};
 use crate::config::Config;
-use crate::effects::Notice;
+use crate::effects::{Input, Notice};
 
 #[test]
 fn a_lone_member_without_seeds_is_the_mesh() {
@@ -43,6 +43,16 @@ fn a_member_that_finds_nobody_says_so_and_goes_on_trying() {
     bench.silent.remove(&0);
     bench.run(Duration::from_secs(7));
     assert!(bench.members[1].is_joined());
+}
+
+#[test]
+fn a_member_whose_seeds_are_gone_is_part_of_the_mesh_that_finds_it() {
+    let mut bench = Bench::joined(3);
+    let lost = bench.add(start(3, &Config::lan(), 1), Some(30));
+    bench.run(Duration::from_secs(5));
+    assert!(!bench.members[lost].is_joined(), "nobody lives where it looks");
+    bench.hand(0, Input::Seeds(&[super::bench::address(lost).gossip()]));
+    bench.run_until(Duration::from_secs(1), |bench| bench.members[lost].is_joined() && bench.live(lost) == 3);
 }
 
 #[test]
