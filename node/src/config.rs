@@ -47,6 +47,8 @@ pub struct NodeConfig {
     pub http: HttpConfig,
     /// Its calls.
     pub calls: CallConfig,
+    /// The registry API, through which agents without gossip join.
+    pub registry: RegistryConfig,
     /// How often the author's health check runs, and how long it may take. Default half a second, so that a failing agent
     /// is out of resolution within one.
     pub health_interval: Duration,
@@ -144,6 +146,21 @@ pub struct CallConfig {
     pub max_running: usize,
 }
 
+/// The registry API.
+#[derive(Clone, Debug)]
+pub struct RegistryConfig {
+    /// Whether it is served. Default: seeds do, agents do not.
+    pub enabled: Option<bool>,
+    /// How long an agent may be silent before it counts as unhealthy. Default 20 s.
+    pub heartbeat_timeout: Duration,
+    /// How often that is looked at. Default 1 s.
+    pub check_interval: Duration,
+    /// How long agents that are gone are still shown; `None` shows them for ever. Default 1 h.
+    pub retention: Option<Duration>,
+    /// Below which URL agent-to-agent surfaces are published.
+    pub public_url_prefix: Option<String>,
+}
+
 /// Why a configuration is of no use. Nothing was started.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -176,6 +193,7 @@ impl NodeConfig {
             mesh: MeshConfig::default(),
             http: HttpConfig::default(),
             calls: CallConfig::default(),
+            registry: RegistryConfig::default(),
             health_interval: Duration::from_millis(500),
             drain: Duration::from_secs(10),
         }
@@ -236,6 +254,9 @@ impl NodeConfig {
         if self.health_interval.is_zero() || self.calls.timeout.is_zero() || self.calls.max_running == 0 {
             return Err(wrong("health interval, call timeout and the bound on running calls", "have to be above 0"));
         }
+        if self.registry.heartbeat_timeout.is_zero() || self.registry.check_interval.is_zero() {
+            return Err(wrong("the registry's heartbeat time-out and check interval", "have to be above 0"));
+        }
         if self.calls.propagate.iter().any(|pattern| pattern == "*") {
             return Err(wrong("the headers to propagate", "cannot be `*`: name them, or end a prefix in `*`"));
         }
@@ -287,6 +308,25 @@ impl Default for HttpConfig {
             access: Access::Loopback,
             gateway: None,
             allowed_origins: Vec::new(),
+        }
+    }
+}
+
+impl RegistryConfig {
+    /// Whether it is served by a node of that role.
+    pub fn is_served(&self, role: Role) -> bool {
+        self.enabled.unwrap_or(role == Role::Seed)
+    }
+}
+
+impl Default for RegistryConfig {
+    fn default() -> Self {
+        Self {
+            enabled: None,
+            heartbeat_timeout: Duration::from_secs(20),
+            check_interval: Duration::from_secs(1),
+            retention: Some(Duration::from_secs(3600)),
+            public_url_prefix: None,
         }
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod probes;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use axum::Router;
+use axum::routing::MethodRouter;
 
 /// What is served, beside the probes. Each part brings its own rules on who may call.
 pub(crate) struct Parts {
@@ -15,16 +16,21 @@ pub(crate) struct Parts {
     pub(crate) mcp: Router,
     /// `/mesh/admin`.
     pub(crate) admin: Router,
+    /// The registry API, where it is served, and what answers there when nobody else does.
+    pub(crate) registry: Option<(Router, MethodRouter)>,
     /// The author's own routes: whatever nobody else answers.
     pub(crate) author: Option<Router>,
 }
 
 /// All of it behind one door.
 pub(crate) fn router(parts: Parts) -> Router {
-    let ours = Router::new().merge(probes::router(parts.probes)).merge(parts.mcp).merge(parts.admin);
-    match parts.author {
-        Some(author) => ours.fallback_service(author),
-        None => ours,
+    let probes = probes::router(parts.probes, parts.registry.is_some());
+    let ours = Router::new().merge(probes).merge(parts.mcp).merge(parts.admin);
+    match (parts.registry, parts.author) {
+        (Some((registry, _)), Some(author)) => ours.merge(registry).fallback_service(author),
+        (Some((registry, otherwise)), None) => ours.merge(registry).fallback_service(otherwise),
+        (None, Some(author)) => ours.fallback_service(author),
+        (None, None) => ours,
     }
 }
 

@@ -13,6 +13,7 @@ mod metrics;
 pub mod node;
 pub mod offers;
 pub mod propagation;
+pub mod registry;
 pub mod run;
 pub mod runtime_file;
 pub mod session;

@@ -196,14 +196,17 @@ impl Node {
         let endpoint = parts::endpoint(&config, &runner, &*own, plug.surface.as_ref());
         tasks.spawn(parts::relayed(&gossip, endpoint.clone()).await?);
         let gateway = parts::gateway(&config, &caller, &endpoint, &tasks);
+        let registry = parts::registry(&config, &gossip, &verdict, &tasks);
         let (admin, answers) = parts::administration(&config, &caller, &plug.host, agents.clone(), url.clone()).await?;
         tasks.spawn(answers);
         let http = listener.zip(url).map(|(listener, url)| {
             let phase = phase.subscribe();
             let (name, startup) = (config.name.as_str().into(), plug.startup.clone());
             let probes = Probes { name, phase, verdict, gossip: Arc::clone(&gossip), startup };
-            let mcp = parts::mcp(&config, &url, &gossip, &endpoint, gateway.as_ref());
-            let router = http::router(http::Parts { probes, mcp, admin, author: plug.router.clone() });
+            let rules = parts::access(&config, &url);
+            let mcp = parts::mcp(&rules, &gossip, &endpoint, gateway.as_ref());
+            let registry = registry.map(|registry| parts::registry_routes(&registry, &rules));
+            let router = http::router(http::Parts { probes, mcp, admin, registry, author: plug.router.clone() });
             let endpoints = std::iter::once(endpoint).chain(gateway).collect();
             Http::serve(listener, url, router, endpoints, &tasks)
         });

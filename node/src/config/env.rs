@@ -145,6 +145,35 @@ pub const VARIABLES: &[Variable] = &[
         config.http.gateway = Some(flag(text)?);
         Ok(())
     }),
+    (
+        "MESH_REGISTRY",
+        "whether the registry API is served, through which agents without gossip join",
+        |config, text| {
+            config.registry.enabled = Some(flag(text)?);
+            Ok(())
+        },
+    ),
+    ("DEFAULT_TIMEOUT_THRESHOLD", "seconds without a heartbeat after which an agent is unhealthy", |config, text| {
+        config.registry.heartbeat_timeout = seconds(text)?;
+        Ok(())
+    }),
+    ("HEALTH_CHECK_INTERVAL", "seconds between two looks at who is silent", |config, text| {
+        config.registry.check_interval = seconds(text)?;
+        Ok(())
+    }),
+    ("MCP_MESH_HEALTH_CHECK_INTERVAL", "the same", |config, text| {
+        config.registry.check_interval = seconds(text)?;
+        Ok(())
+    }),
+    ("MCP_MESH_RETENTION", "how long agents that are gone are shown (`1h`, `90m`); 0 for ever", |config, text| {
+        let retention = duration(text)?;
+        config.registry.retention = (!retention.is_zero()).then_some(retention);
+        Ok(())
+    }),
+    ("MCP_MESH_PUBLIC_URL_PREFIX", "below which URL agent-to-agent surfaces are published", |config, text| {
+        config.registry.public_url_prefix = Some(text.into());
+        Ok(())
+    }),
     ("MESH_MAX_RUNNING", "most tool runs under way; more are refused as overloaded", |config, text| {
         config.calls.max_running = number(text)?;
         Ok(())
@@ -225,6 +254,31 @@ fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "is no number of seconds")?;
     Duration::try_from_secs_f64(seconds).map_err(|_| "is no number of seconds".into())
+}
+
+/// A duration as the existing system writes it: numbers with units, such as `1h30m` or `250ms`; a bare 0 is none.
+fn duration(text: &str) -> Result<Duration, String> {
+    const WRONG: &str = "is no duration: write `1h`, `90m`, `30s` or `250ms`";
+    let (mut rest, mut total) = (text, Duration::ZERO);
+    if rest == "0" {
+        return Ok(total);
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|letter: char| !letter.is_ascii_digit() && letter != '.').ok_or(WRONG)?;
+        let number: f64 = rest[..digits].parse().map_err(|_| WRONG)?;
+        let unit = rest[digits..].find(|letter: char| letter.is_ascii_digit()).map_or(rest.len(), |at| digits + at);
+        let seconds = match &rest[digits..unit] {
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 0.001,
+            _ => return Err(WRONG.into()),
+        };
+        let part = Duration::try_from_secs_f64(number * seconds).map_err(|_| WRONG)?;
+        total = total.checked_add(part).ok_or(WRONG)?;
+        rest = &rest[unit..];
+    }
+    if text.is_empty() { Err(WRONG.into()) } else { Ok(total) }
 }
 
 fn flag(text: &str) -> Result<bool, String> {

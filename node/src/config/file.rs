@@ -41,6 +41,8 @@ struct File {
     http: Http,
     #[serde(default)]
     calls: Calls,
+    #[serde(default)]
+    registry: Registry,
 }
 
 macro_rules! section {
@@ -93,6 +95,14 @@ section!(Calls {
     max_running = "MESH_MAX_RUNNING",
 });
 
+section!(Registry {
+    enabled = "MESH_REGISTRY",
+    heartbeat_timeout = "DEFAULT_TIMEOUT_THRESHOLD",
+    check_interval = "HEALTH_CHECK_INTERVAL",
+    retention = "MCP_MESH_RETENTION",
+    public_url_prefix = "MCP_MESH_PUBLIC_URL_PREFIX",
+});
+
 /// A value: what the variable would hold, or a list of it.
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -121,6 +131,7 @@ pub(super) fn apply(config: &mut NodeConfig, path: &Path) -> Result<(), ConfigEr
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
     let file: File = toml::from_str(&text).map_err(|source| FileError::Malformed { path: path.into(), source })?;
     let sections = file.agent.items().chain(file.mesh.items()).chain(file.http.items()).chain(file.calls.items());
+    let sections = sections.chain(file.registry.items());
     for (key, variable, item) in sections {
         let (_, _, take) = VARIABLES
             .iter()

@@ -30,11 +30,12 @@ pub(crate) struct Probes {
     pub(crate) startup: Option<HealthCheck>,
 }
 
-pub(crate) fn router(probes: Probes) -> Router {
-    Router::new()
+/// The probes' routes. `/health` is left to the registry where there is one.
+pub(crate) fn router(probes: Probes, is_registry: bool) -> Router {
+    let health_of_agent = if is_registry { Router::new() } else { Router::new().route("/health", get(health)) };
+    health_of_agent
         .route("/livez", get(|| async { Json(json!({"status": "alive"})) }))
         .route("/ready", get(ready))
-        .route("/health", get(health))
         .route("/immediate-status", get(health))
         .route("/startupz", get(startup))
         .route("/metrics", get(exposition))

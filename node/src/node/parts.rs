@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::body::Body;
+use axum::routing::MethodRouter;
 use axum::{Router, middleware};
 use http::{Request, Response};
 use mesh_gossip::catalog::AgentId;
@@ -19,9 +20,11 @@ use crate::call::question::{Desk, Questions};
 use crate::call::quic::serve::{ServeLimits, Server, serve};
 use crate::call::{CallSettings, Caller};
 use crate::config::NodeConfig;
+use crate::health::Verdict;
 use crate::mcp::access::{AccessRules, guard};
 use crate::mcp::{Endpoint, Gateway, Own, Relay, Surface};
 use crate::propagation::Propagation;
+use crate::registry::{self, Registry};
 use crate::run::{RunSettings, Runner};
 use crate::tool::ToolHost;
 use crate::trace::Ring;
@@ -137,25 +140,49 @@ pub(super) async fn administration(
     Ok((router, answers))
 }
 
+/// The rules on who may call.
+pub(super) fn access(config: &NodeConfig, url: &str) -> Arc<AccessRules> {
+    let advertised = url.parse::<http::Uri>().ok().and_then(|url| url.host().map(str::to_owned));
+    let names = advertised.iter().map(|name| name.trim_start_matches('[').trim_end_matches(']'));
+    let origins = config.http.allowed_origins.iter().map(String::as_str);
+    Arc::new(AccessRules::new(&config.http.access, names, origins))
+}
+
 /// Everything MCP, behind the rules on who may call: the agent's own server, and where that is wanted the whole mesh, and
 /// any agent of it.
 pub(super) fn mcp(
-    config: &NodeConfig,
-    url: &str,
+    rules: &Arc<AccessRules>,
     gossip: &Arc<Gossip>,
     own: &Endpoint,
     gateway: Option<&Endpoint>,
 ) -> Router {
-    let advertised = url.parse::<http::Uri>().ok().and_then(|url| url.host().map(str::to_owned));
-    let names = advertised.iter().map(|name| name.trim_start_matches('[').trim_end_matches(']'));
-    let origins = config.http.allowed_origins.iter().map(String::as_str);
-    let rules = Arc::new(AccessRules::new(&config.http.access, names, origins));
     let mut router = own.at("/mcp");
     if let Some(gateway) = gateway {
         let any_agent = Relay::new(Arc::clone(gossip), own.clone(), http_client());
         router = router.merge(gateway.at("/mesh/mcp")).merge(any_agent.router());
     }
-    router.layer(middleware::from_fn_with_state(rules, guard))
+    router.layer(middleware::from_fn_with_state(Arc::clone(rules), guard))
+}
+
+/// The registry, where it is wanted and there is HTTP to serve it.
+pub(super) fn registry(
+    config: &NodeConfig,
+    gossip: &Arc<Gossip>,
+    verdict: &watch::Receiver<Verdict>,
+    tasks: &Tasks,
+) -> Option<Registry> {
+    if !config.registry.is_served(config.role) || !config.http.enabled {
+        return None;
+    }
+    let (registry, task) = Registry::new(config, gossip, verdict.clone());
+    tasks.spawn(task);
+    Some(registry)
+}
+
+/// Its routes under the same rules as MCP, and what is said where nobody answers.
+pub(super) fn registry_routes(registry: &Registry, rules: &Arc<AccessRules>) -> (Router, MethodRouter) {
+    let routes = registry.router().layer(middleware::from_fn_with_state(Arc::clone(rules), guard));
+    (routes, registry::otherwise())
 }
 
 /// For agents that speak HTTP only.

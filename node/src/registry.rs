@@ -1,0 +1,203 @@
+//! The registry API of the existing system, from the view instead of a database: agents that know nothing of gossip join
+//! the mesh through any node that serves it.
+//!
+//! An agent that registers here becomes offers that this node makes on its behalf (see [`adoption`]) for as long as its
+//! heartbeats come (see [`book`]), and is answered from the resolver that our own agents use (see [`answer`]).
+
+mod adoption;
+pub mod answer;
+pub mod book;
+mod cycle;
+pub mod events;
+mod keeper;
+pub mod lease;
+pub mod listing;
+pub mod profile;
+mod publication;
+pub mod registration;
+mod routes;
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::{MethodRouter, any};
+use mesh_gossip::Gossip;
+use mesh_gossip::catalog::AgentId;
+use mesh_gossip::resolve::Resolver;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, timeout};
+
+use self::book::Entry;
+use self::events::Sink;
+pub use self::keeper::{Beat, Refused, Registered};
+use self::keeper::{Command, Keeper};
+use self::listing::{AgentInfo, Listing};
+use self::registration::Registration;
+pub use self::routes::SurfaceAnswer;
+use crate::config::{NodeConfig, RegistryConfig};
+use crate::health::Verdict;
+
+/// How many requests wait for the keeper of the book; further ones wait for their place.
+const COMMANDS_WAITING: usize = 1_024;
+
+/// How long a request waits for its answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// The registry of one node: whatever its routes ask. Cheap to clone.
+#[derive(Clone)]
+pub struct Registry(Arc<Inner>);
+
+struct Inner {
+    gossip: Arc<Gossip>,
+    resolver: Arc<Resolver>,
+    config: RegistryConfig,
+    name: String,
+    version: String,
+    commands: mpsc::Sender<Command>,
+    events: Sink,
+    verdict: watch::Receiver<Verdict>,
+    began: Instant,
+}
+
+/// The registry has too much to do, or the node stops. Ask again, or another seed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the registry does not answer now: ask again in a moment, or ask another seed")]
+pub struct Unavailable;
+
+/// What is said where nobody answers, as the existing system says it.
+pub(crate) fn otherwise() -> MethodRouter {
+    any(routes::not_found)
+}
+
+impl Registry {
+    /// A registry beside `gossip`, and the task that does its work.
+    pub(crate) fn new(
+        node: &NodeConfig,
+        gossip: &Arc<Gossip>,
+        verdict: watch::Receiver<Verdict>,
+    ) -> (Self, impl Future<Output = ()> + Send + use<>) {
+        let (commands, asked) = mpsc::channel(COMMANDS_WAITING);
+        let (events, resolver) = (Sink::new(), Arc::new(Resolver::new()));
+        let config = node.registry.clone();
+        let keeper = Keeper::new(Arc::clone(gossip), events.clone(), config.clone(), Arc::clone(&resolver));
+        let registry = Self(Arc::new(Inner {
+            gossip: Arc::clone(gossip),
+            resolver,
+            config,
+            name: node.name.clone(),
+            version: node.version.clone(),
+            commands,
+            events,
+            verdict,
+            began: Instant::now(),
+        }));
+        (registry, keeper.run(asked))
+    }
+
+    /// All its routes.
+    pub(crate) fn router(&self) -> Router {
+        routes::router(self.clone())
+    }
+
+    /// The gossip beneath, with the view of the mesh.
+    pub fn gossip(&self) -> &Arc<Gossip> {
+        &self.0.gossip
+    }
+
+    /// What remembers answers; ask it with this node's views only.
+    pub fn resolver(&self) -> &Resolver {
+        &self.0.resolver
+    }
+
+    /// What it was told when it started.
+    pub fn config(&self) -> &RegistryConfig {
+        &self.0.config
+    }
+
+    /// What happens to agents, from now on.
+    pub fn events(&self) -> &Sink {
+        &self.0.events
+    }
+
+    /// Takes in what an agent says of itself, and answers it. Dropping the future leaves open whether it was taken in.
+    ///
+    /// # Errors
+    /// [`Unavailable`]; within, why it is refused.
+    pub async fn register(&self, told: Registration) -> Result<Result<Registered, Refused>, Unavailable> {
+        let told = Box::new(told);
+        self.ask(|done| Command::Register { told, done }).await
+    }
+
+    /// Takes in that an agent is there. Dropping the future leaves open whether its lease was renewed.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn beat(&self, agent: AgentId) -> Result<Beat, Unavailable> {
+        self.ask(|done| Command::Beat { agent, done }).await
+    }
+
+    /// Takes in that an agent leaves. Dropping the future leaves open whether it did.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn withdraw(&self, agent: AgentId) -> Result<(), Unavailable> {
+        self.ask(|done| Command::Withdraw { agent, done }).await
+    }
+
+    /// Makes these agents register again, all of them when none are named; says how many.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn rotate(&self, agents: Option<BTreeSet<AgentId>>) -> Result<usize, Unavailable> {
+        self.ask(|done| Command::Rotate { agents, done }).await
+    }
+
+    /// The agents that this node speaks for, in order of their ids.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn entries(&self) -> Result<Vec<Arc<Entry>>, Unavailable> {
+        self.ask(|done| Command::Entries { done }).await
+    }
+
+    /// All agents of the mesh as `GET /agents` shows them, in order of their ids.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn agents(&self) -> Result<Vec<AgentInfo>, Unavailable> {
+        let entries = self.entries().await?;
+        let inner = Arc::clone(&self.0);
+        let listed =
+            tokio::task::spawn_blocking(move || Listing::new(&inner.gossip.view(), &inner.resolver, &entries).agents());
+        listed.await.map_err(|_| Unavailable)
+    }
+
+    /// What the node's own check found last.
+    pub fn verdict(&self) -> Verdict {
+        self.0.verdict.borrow().clone()
+    }
+
+    fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    fn version(&self) -> &str {
+        &self.0.version
+    }
+
+    fn uptime(&self) -> Duration {
+        self.0.began.elapsed()
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Unavailable> {
+        let (done, answer) = oneshot::channel();
+        let asked = async {
+            self.0.commands.send(command(done)).await.map_err(|_| Unavailable)?;
+            answer.await.map_err(|_| Unavailable)
+        };
+        timeout(ANSWER_WITHIN, asked).await.map_err(|_| Unavailable)?
+    }
+}
