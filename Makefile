@@ -5,7 +5,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 SIM := cargo run --quiet --release -p mesh-simulations --bin simulations --
 
-.PHONY: demo test bench-gossip bench-calls lint help setup
+.PHONY: demo test bench-gossip bench-calls bench-llm lint help setup
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\): *[a-z]* *## /  make \1 — /p' $(MAKEFILE_LIST)
@@ -24,6 +24,10 @@ bench-gossip: setup  ## the numbers of the gossip layer beside its peers; within
 bench-calls: setup  ## the numbers of calls between agents beside their peers; about a quarter of an hour on two cores
 	cargo build --release --locked -p mesh-tests --bin bench-calls -p meshctl --bin meshctl -p mesh-examples --bin hello-world
 	@target/release/bench-calls $(BENCH)
+
+bench-llm: setup ## the numbers of agents with models; a few minutes on two cores
+	cargo build --release --locked -p mesh-tests --bin bench-llm -p meshctl --bin meshctl -p mesh-trip-planner --bins
+	@target/release/bench-llm $(BENCH)
 
 lint: setup      ## format, clippy, documentation, licences, advisories
 	@.ci/lint

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::execute::side_by_side;
-pub use figure::{Bar, Figure, table};
+pub use figure::{Bar, Figure, table, write};
 use figure::{Id, bar_of};
 use measure::Job;
 

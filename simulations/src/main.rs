@@ -128,13 +128,9 @@ fn measure(effort: &Bench) -> Result<u8> {
     if figures.is_empty() {
         anyhow::bail!("no figure's id begins with {}", effort.only.join(" or "));
     }
-    let json = serde_json::to_string_pretty(&figures)?;
-    if let Some(folder) = effort.out.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    }
-    fs::write(&effort.out, &json).with_context(|| format!("cannot write {}", effort.out.display()))?;
+    let json = bench::write(&figures, &effort.out).with_context(|| format!("cannot write {}", effort.out.display()))?;
     if effort.json {
-        println!("{json}");
+        print!("{json}");
     } else {
         print!("{}", bench::table(&figures));
     }

@@ -1,6 +1,7 @@
 //! What the tests of the whole workspace share: where its files are, what is thrown at every decoder, where real
-//! processes run, and the software of others that they meet.
+//! processes run and are measured, and the software of others that they meet.
 
+pub mod bench;
 pub mod conformance;
 pub mod fuzz;
 pub mod lab;

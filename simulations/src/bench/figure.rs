@@ -1,7 +1,8 @@
 //! Figures: their names, their bars, and how samples become one number.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::path::Path;
+use std::{fmt, fs, io};
 
 use serde::Serialize;
 
@@ -38,7 +39,7 @@ pub struct Figure {
     pub bar: Bar,
     /// From how many samples.
     pub samples: usize,
-    /// The same of peers in the same world.
+    /// What stands beside it: the same of peers in the same world, or both sides of a ratio.
     pub peer: BTreeMap<&'static str, f64>,
 }
 
@@ -119,16 +120,12 @@ pub(super) fn bar_of(id: Id) -> (Bar, &'static str) {
     }
 }
 
-/// Figures as a table, peers beside them.
+/// Figures as a table, with what stands beside each.
 pub fn table(figures: &[Figure]) -> String {
-    let mut rows = vec![["id", "value", "bar", "unit", "", "chitchat", "foca", "samples"].map(str::to_owned)];
-    let number = |value: f64| match value {
-        value if !value.is_finite() => "never".to_owned(),
-        value if value.fract() == 0.0 || value >= 100.0 => format!("{value:.0}"),
-        value => format!("{value:.2}"),
-    };
+    let mut rows = vec![["id", "value", "bar", "unit", "", "samples", "beside"].map(str::to_owned)];
     for figure in figures {
-        let peer = |name: &str| figure.peer.get(name).copied().map_or_else(String::new, number);
+        let beside: Vec<String> =
+            figure.peer.iter().map(|(name, value)| format!("{name} {}", number(*value))).collect();
         rows.push([
             figure.id.clone(),
             number(figure.value),
@@ -137,11 +134,31 @@ pub fn table(figures: &[Figure]) -> String {
                 Bar::AtLeast(bar) => format!("≥ {}", number(bar)),
             },
             figure.unit.to_owned(),
-            if figure.holds() { "ok".to_owned() } else { "MISSED".to_owned() },
-            peer("chitchat"),
-            peer("foca"),
+            if figure.holds() { "ok" } else { "MISSED" }.to_owned(),
             figure.samples.to_string(),
+            beside.join(", "),
         ]);
     }
     aligned(&rows)
+}
+
+/// Writes figures to `file`, whose folder is made when it is missing: the JSON that it then holds.
+///
+/// # Errors
+/// What the operating system says.
+pub fn write(figures: &[Figure], file: &Path) -> io::Result<String> {
+    if let Some(folder) = file.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let text = serde_json::to_string_pretty(figures)? + "\n";
+    fs::write(file, &text)?;
+    Ok(text)
+}
+
+fn number(value: f64) -> String {
+    match value {
+        value if !value.is_finite() => "never".to_owned(),
+        value if value.fract() == 0.0 || value >= 100.0 => format!("{value:.0}"),
+        value => format!("{value:.2}"),
+    }
 }

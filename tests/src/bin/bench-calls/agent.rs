@@ -6,11 +6,10 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use mesh::Agent;
 use mesh_gossip::gossip::View;
+use mesh_tests::bench::process::{announce, now_ms};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::arrival::now_ms;
 use crate::note::{Author, Note};
-use crate::process::announce;
 
 /// Answers a note.
 #[mesh::tool(capability = "notes", idempotent)]

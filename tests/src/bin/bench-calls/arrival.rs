@@ -1,14 +1,16 @@
 //! How soon a new provider is called: from its start, and from the moment at which it can be.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use mesh::Dep;
 use tokio::time::{sleep, timeout};
 
-use crate::cli::Effort;
-use crate::figure::Measured;
-use crate::load::{median, quantile};
+use mesh_tests::bench::effort::Effort;
+use mesh_tests::bench::figure::Measured;
+use mesh_tests::bench::load::{median, quantile};
+use mesh_tests::bench::process::now_ms;
+
 use crate::mesh::Mesh;
 
 /// What is measured here.
@@ -45,11 +47,6 @@ pub(crate) async fn measure(effort: &Effort) -> Result<Vec<Measured>> {
         Measured::plain("start_ms", median(&since_start), since_start.len())
             .with([("p99_ms", quantile(&since_start, 0.99))]),
     ])
-}
-
-/// Milliseconds of the wall clock, which all processes of a machine share.
-pub(crate) fn now_ms() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64() * 1e3)
 }
 
 async fn present(dep: &Dep<u32>) {

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
+use mesh_tests::bench::effort::Effort;
 
 /// The numbers of calls between agents, beside those of their peers, measured in the same run.
 ///
@@ -13,26 +14,15 @@ pub(crate) struct Cli {
     /// What to measure
     #[command(flatten)]
     pub(crate) effort: Effort,
-    /// What this process is, when another bench started it
-    #[command(subcommand)]
-    pub(crate) part: Option<Part>,
-}
-
-/// How much to measure.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct Effort {
-    /// Only figures whose id begins with one of these, such as call_vs_quic_p50 or kill
-    #[arg(long, value_delimiter = ',')]
-    pub(crate) only: Vec<String>,
-    /// A tenth of the calls and events: to see whether it works
-    #[arg(long)]
-    pub(crate) quick: bool,
     /// Where to write the figures
     #[arg(long, value_name = "FILE", default_value = "target/bench/calls.json")]
     pub(crate) out: PathBuf,
     /// Print JSON and nothing else on standard output
     #[arg(long)]
     pub(crate) json: bool,
+    /// What this process is, when another bench started it
+    #[command(subcommand)]
+    pub(crate) part: Option<Part>,
 }
 
 /// What a process of the bench may be.
@@ -57,16 +47,4 @@ pub(crate) enum Role {
         /// How many, itself included
         count: usize,
     },
-}
-
-impl Effort {
-    /// Whether the figure called `id` is wanted.
-    pub(crate) fn wants(&self, id: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|only| id.starts_with(only.as_str()))
-    }
-
-    /// `full` of something, or a tenth of it, at least `least`.
-    pub(crate) fn amount(&self, full: usize, least: usize) -> usize {
-        if self.quick { (full / 10).max(least) } else { full }
-    }
 }

@@ -1,6 +1,5 @@
 //! Two hundred agents that start at once, and what `meshctl list` takes among them.
 
-use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -8,12 +7,12 @@ use anyhow::{Context, Result, ensure};
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
-use crate::arrival::now_ms;
-use crate::cli::Effort;
-use crate::figure::Measured;
-use crate::load::median;
+use mesh_tests::bench::effort::Effort;
+use mesh_tests::bench::figure::Measured;
+use mesh_tests::bench::load::median;
+use mesh_tests::bench::process::{Process, now_ms, sibling};
+
 use crate::mesh::Mesh;
-use crate::process::Process;
 
 /// What is measured here.
 pub(crate) const IDS: &[&str] = &["list_200_ms", "flash_200_s"];
@@ -85,14 +84,6 @@ async fn list(mesh: &Mesh, count: usize) -> Result<f64> {
     ensure!(output.status.success(), "meshctl list: {}", String::from_utf8_lossy(&output.stderr));
     ensure!(text.lines().count() >= count, "meshctl list shows {} lines of {count} agents", text.lines().count());
     Ok(took)
-}
-
-/// A program that was built beside this one.
-pub(crate) fn sibling(name: &str) -> Result<PathBuf> {
-    let here = std::env::current_exe()?;
-    let path = here.parent().unwrap_or(Path::new(".")).join(name);
-    ensure!(path.exists(), "{} is not built: `make bench-calls` builds it", path.display());
-    Ok(path)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a share")]

@@ -7,10 +7,11 @@ use anyhow::{Context, Result, ensure};
 use tokio::process::Command;
 use tokio::time::sleep;
 
-use crate::cli::Effort;
-use crate::crowd::sibling;
-use crate::figure::Measured;
-use crate::load::{median, quantile};
+use mesh_tests::bench::effort::Effort;
+use mesh_tests::bench::figure::Measured;
+use mesh_tests::bench::load::{median, quantile};
+use mesh_tests::bench::process::{resident_mb, sibling};
+
 use crate::mesh::{Mesh, Provider};
 
 /// What is measured here.
@@ -72,12 +73,4 @@ fn cpu_ms(pid: u32) -> Result<f64> {
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).context("proc stat");
     Ok((ticks(11)? + ticks(12)?) * TICK_MS)
-}
-
-/// Memory of a process that is in RAM.
-fn resident_mb(pid: u32) -> Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("proc status")?;
-    let kilobytes: f64 = line.trim().trim_end_matches(" kB").trim().parse()?;
-    Ok(kilobytes / 1024.0)
 }

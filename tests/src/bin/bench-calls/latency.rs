@@ -9,12 +9,16 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::cli::Effort;
-use crate::figure::Measured;
-use crate::load::{self, Way, median};
+use mesh_tests::bench::effort::Effort;
+use mesh_tests::bench::figure::Measured;
+use mesh_tests::bench::load::{median, rate};
+use mesh_tests::bench::post::Post;
+use mesh_tests::bench::process::{Process, role};
+
+use crate::load::{self, Way};
 use crate::mesh::Mesh;
-use crate::plain::{Client, Post};
-use crate::process::{Process, role};
+use crate::note::Note;
+use crate::plain::Client;
 use crate::quic::Quic;
 use crate::stock::{self, Delay, Pair};
 
@@ -61,7 +65,7 @@ impl Rounds {
 
 /// Measures all figures of this kind that are wanted.
 pub(crate) async fn measure(effort: &Effort) -> Result<Vec<Measured>> {
-    let wants = |ids: &[&str]| ids.iter().any(|id| effort.wants(id));
+    let wants = |ids: &[&str]| effort.wants_any(ids);
     // First, because it takes longest: the connections of the others would be idle meanwhile.
     let mut stock = Vec::new();
     if wants(&["call_vs_mcpmesh_p50", "call_vs_mcpmesh_patched_p50"]) {
@@ -95,13 +99,23 @@ pub(crate) async fn measure(effort: &Effort) -> Result<Vec<Measured>> {
             // Nobody comes first, or after the same one, each time.
             let (carrier, way) = &ways[(turn + round) % ways.len()];
             rounds.p50(*carrier, &load::sequential(Arc::clone(way), effort.amount(2_000, 200)).await?);
-            rounds.rate.entry(*carrier).or_default().push(load::rate(Arc::clone(way), IN_FLIGHT, SPAN).await?);
+            rounds.rate.entry(*carrier).or_default().push(throughput(way).await?);
         }
         for (carrier, pair, calls) in &stock {
             rounds.p50(*carrier, &pair.times(*calls).await?);
         }
     }
     Ok(figures(&rounds))
+}
+
+/// Calls a second, with many under way.
+async fn throughput(way: &Arc<dyn Way>) -> Result<f64> {
+    let way = Arc::clone(way);
+    let call = move || {
+        let way = Arc::clone(&way);
+        async move { way.call(&Note::example()).await.map(drop) }
+    };
+    rate(call, IN_FLIGHT, SPAN).await
 }
 
 fn figures(rounds: &Rounds) -> Vec<Measured> {

@@ -4,27 +4,25 @@
 
 mod agent;
 mod arrival;
+mod bars;
 mod cli;
 mod crowd;
 mod failover;
-mod figure;
 mod idle;
 mod latency;
 mod load;
 mod mesh;
 mod note;
 mod plain;
-mod process;
 mod quic;
 mod spread;
 mod stock;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use clap::Parser;
-use mesh_simulations::bench::Figure;
+use mesh_tests::bench::findings::Findings;
 
-use cli::{Cli, Effort, Part, Role};
-use figure::Measured;
+use cli::{Cli, Part, Role};
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -33,7 +31,7 @@ async fn main() -> Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     match cli.part {
         Some(Part::Role(role)) => play(role).await,
-        None => measure(&cli.effort).await,
+        None => measure(&cli).await,
     }
 }
 
@@ -46,8 +44,9 @@ async fn play(role: Role) -> Result<()> {
     }
 }
 
-async fn measure(effort: &Effort) -> Result<()> {
-    let wants = |ids: &[&str]| ids.iter().any(|id| effort.wants(id));
+async fn measure(cli: &Cli) -> Result<()> {
+    let effort = &cli.effort;
+    let wants = |ids: &[&str]| effort.wants_any(ids);
     let mut all = Findings::default();
     if wants(latency::IDS) {
         all.add("latency and throughput", latency::measure(effort).await);
@@ -70,33 +69,5 @@ async fn measure(effort: &Effort) -> Result<()> {
     if wants(crowd::IDS) {
         all.add("two hundred agents", crowd::measure(effort).await);
     }
-    all.measured.retain(|it| effort.wants(it.id));
-    let figures: Vec<Figure> = all.measured.into_iter().map(Figure::from).collect();
-    figure::write(&figures, &effort.out)?;
-    if effort.json {
-        println!("{}", serde_json::to_string_pretty(&figures)?);
-    } else {
-        print!("{}", figure::table(&figures));
-    }
-    ensure!(all.failed.is_empty(), "not measured: {}", all.failed.join(", "));
-    Ok(())
-}
-
-/// What came of the parts so far. One that cannot be measured does not keep the others from it.
-#[derive(Default)]
-struct Findings {
-    measured: Vec<Measured>,
-    failed: Vec<&'static str>,
-}
-
-impl Findings {
-    fn add(&mut self, part: &'static str, outcome: Result<Vec<Measured>>) {
-        match outcome {
-            Ok(measured) => self.measured.extend(measured),
-            Err(why) => {
-                eprintln!("{part}: {why:#}");
-                self.failed.push(part);
-            }
-        }
-    }
+    all.report(effort, bars::bar_of, &cli.out, cli.json)
 }

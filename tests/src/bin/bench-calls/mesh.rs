@@ -6,20 +6,20 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use async_trait::async_trait;
 use mesh::{Agent, Dep, RunningAgent};
-use tempfile::TempDir;
+use mesh_tests::bench::home::Home;
+use mesh_tests::bench::process::{Process, role};
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
 use crate::load::Way;
 use crate::note::Note;
-use crate::process::{Process, role};
 
 /// How long agents may take to find each other.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A home and a consumer. Providers are told of both.
 pub(crate) struct Mesh {
-    home: TempDir,
+    home: Home,
     consumer: RunningAgent,
     seed: SocketAddr,
 }
@@ -37,7 +37,7 @@ impl Way for Notes {
 impl Mesh {
     /// A consumer that is alone.
     pub(crate) async fn start() -> Result<Self> {
-        let home = tempfile::tempdir()?;
+        let home = Home::new()?;
         let at = home.path().to_owned();
         let agent = Agent::new("consumer").configure(|config| {
             config.mesh.home = Some(at);
@@ -94,8 +94,8 @@ impl Mesh {
 
     /// Has a command run in this mesh.
     pub(crate) fn at_home(&self, command: &mut Command) {
-        command.env("MCP_MESH_HOME", self.home.path()).env("MESH_SEEDS", self.seed.to_string());
-        command.env("MESH_LISTEN", "127.0.0.1:0").env("MESH_HTTP_LISTEN", "127.0.0.1:0");
+        self.home.settle(command);
+        command.env("MESH_SEEDS", self.seed.to_string());
     }
 
     fn process(&self, arguments: &[&str]) -> Result<Process> {

@@ -4,9 +4,11 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use async_trait::async_trait;
 use axum::serve::ListenerExt;
+use mesh_tests::bench::post::Post;
+use mesh_tests::bench::process::announce;
 use rmcp::handler::server::router::tool::ToolRouter;
 use rmcp::handler::server::wrapper::{Json, Parameters};
 use rmcp::model::{CallToolRequestParams, ServerCapabilities, ServerConfig};
@@ -16,12 +18,10 @@ use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use rmcp::{RoleClient, ServerHandler, ServiceExt, tool, tool_handler, tool_router};
-use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
 use crate::load::Way;
 use crate::note::Note;
-use crate::process::announce;
 
 /// The name of the tool that everybody offers.
 pub(crate) const TOOL: &str = "answer";
@@ -88,62 +88,9 @@ impl Way for Client {
     }
 }
 
-/// Raw POSTs of `tools/call`, parsed no further than to the result.
-pub(crate) struct Post {
-    client: reqwest::Client,
-    url: String,
-}
-
-#[derive(Serialize)]
-struct Request<'a> {
-    jsonrpc: &'static str,
-    id: u32,
-    method: &'static str,
-    params: Params<'a>,
-}
-
-#[derive(Serialize)]
-struct Params<'a> {
-    name: &'static str,
-    arguments: &'a Note,
-}
-
-#[derive(Deserialize)]
-struct Response {
-    result: Outcome,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Outcome {
-    structured_content: Note,
-}
-
-impl Post {
-    /// Will post to `url`.
-    pub(crate) fn to(url: &str) -> Self {
-        Self { client: reqwest::Client::new(), url: url.to_owned() }
-    }
-}
-
 #[async_trait]
 impl Way for Post {
     async fn call(&self, note: &Note) -> Result<Note> {
-        let params = Params { name: TOOL, arguments: note };
-        let request = Request { jsonrpc: "2.0", id: 1, method: "tools/call", params };
-        let response = self
-            .client
-            .post(&self.url)
-            .header("accept", "application/json, text/event-stream")
-            .header("mcp-protocol-version", "2025-11-25")
-            .json(&request)
-            .send()
-            .await?;
-        let status = response.status();
-        let body = response.bytes().await?;
-        ensure!(status.is_success(), "{}: {status} {}", self.url, String::from_utf8_lossy(&body));
-        let response: Response =
-            serde_json::from_slice(&body).with_context(|| String::from_utf8_lossy(&body).into_owned())?;
-        Ok(response.result.structured_content)
+        self.tool(TOOL, note).await
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use async_trait::async_trait;
+use mesh_tests::bench::process::announce;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{ClientConfig, Connection, Endpoint, RecvStream, SendStream, ServerConfig};
 use rustls::client::AlwaysResolvesClientRawPublicKeys;
@@ -18,7 +19,6 @@ use rustls::{DigitallySignedStruct, DistinguishedName, Error, PeerIncompatible, 
 
 use crate::load::Way;
 use crate::note::Note;
-use crate::process::announce;
 
 /// The most bytes of a note.
 const MAX_NOTE_BYTES: usize = 64 << 10;

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use tokio::task::JoinSet;
 
-use crate::cli::Effort;
-use crate::figure::Measured;
+use mesh_tests::bench::effort::Effort;
+use mesh_tests::bench::figure::Measured;
+
 use crate::mesh::{Mesh, Provider};
 
 /// How many replicas there are.

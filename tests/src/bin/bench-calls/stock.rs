@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use mesh_tests::bench::process::Process;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::note::Note;
-use crate::process::Process;
 use registry::Registry;
 
 /// Where the agents are.

@@ -1,9 +1,11 @@
 //! Processes at the other end: started, awaited, ended.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -17,26 +19,60 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const READY: &str = "ready ";
 
 /// A process that ends with this handle at the latest.
-pub(crate) struct Process {
+#[derive(Debug)]
+pub struct Process {
     child: Child,
     output: Lines<BufReader<ChildStdout>>,
 }
 
 /// This binary in another role.
-pub(crate) fn role(arguments: &[&str]) -> Result<Command> {
+///
+/// # Errors
+/// When the system does not say where this binary is.
+pub fn role(arguments: &[&str]) -> Result<Command> {
     let mut command = Command::new(std::env::current_exe().context("where is this binary?")?);
     command.arg("role").args(arguments);
     Ok(command)
 }
 
+/// A program that was built beside this one.
+///
+/// # Errors
+/// When it is not there.
+pub fn sibling(name: &str) -> Result<PathBuf> {
+    let here = std::env::current_exe()?;
+    let path = here.parent().unwrap_or(Path::new(".")).join(name);
+    ensure!(path.exists(), "{} is not built: `make` with the name of the bench builds it", path.display());
+    Ok(path)
+}
+
+/// Milliseconds of the wall clock, which all processes of a machine share.
+pub fn now_ms() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64() * 1e3)
+}
+
+/// Megabytes of a process that are in RAM.
+///
+/// # Errors
+/// When it is gone.
+pub fn resident_mb(pid: u32) -> Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("proc status")?;
+    let kilobytes: f64 = line.trim().trim_end_matches(" kB").trim().parse()?;
+    Ok(kilobytes / 1024.0)
+}
+
 /// Says to whoever started this role that it can be used, and how.
-pub(crate) fn announce(how: &str) {
+pub fn announce(how: &str) {
     println!("{READY}{how}");
 }
 
 impl Process {
-    /// Starts it. Its standard error is ours.
-    pub(crate) fn start(mut command: Command) -> Result<Self> {
+    /// Starts it. Its standard error is ours, unless the command says otherwise.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(mut command: Command) -> Result<Self> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child =
             command.spawn().with_context(|| format!("cannot start {:?}", command.as_std().get_program()))?;
@@ -45,7 +81,10 @@ impl Process {
     }
 
     /// Waits for the line with which a role announces itself: the rest of it.
-    pub(crate) async fn ready(&mut self) -> Result<String> {
+    ///
+    /// # Errors
+    /// When it ends instead, or says nothing for a minute.
+    pub async fn ready(&mut self) -> Result<String> {
         let line = async {
             while let Some(line) = self.output.next_line().await? {
                 if let Some(how) = line.strip_prefix(READY) {
@@ -58,12 +97,15 @@ impl Process {
     }
 
     /// Its number, while it runs.
-    pub(crate) fn pid(&self) -> Option<u32> {
+    pub fn pid(&self) -> Option<u32> {
         self.child.id()
     }
 
     /// Tells it to end, and waits for that.
-    pub(crate) async fn terminate(&mut self) -> Result<()> {
+    ///
+    /// # Errors
+    /// When it has ended already, or does not within a minute.
+    pub async fn terminate(&mut self) -> Result<()> {
         let pid = self.pid().context("a process has ended by itself")?;
         kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGTERM)?;
         timeout(PATIENCE, self.child.wait()).await.context("a process did not end within a minute")??;
@@ -71,7 +113,10 @@ impl Process {
     }
 
     /// Ends it without a goodbye, and waits for that.
-    pub(crate) async fn kill(&mut self) -> Result<()> {
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub async fn kill(&mut self) -> Result<()> {
         self.child.kill().await.context("cannot end a process")
     }
 }
