@@ -9,5 +9,10 @@
 //! | route | `route-api` | an HTTP API in front of the mesh |
 //! | failover | `failover-worker`, `failover-boss` | replicas, one of which may be killed |
 //! | monolith | `monolith` | the agents of hello in one process |
+//! | dev team | `dev-team` | models that write and try scripts, which run where they can do no harm |
+//! | finance | `finance` | six agents, one of which has a model ask the others |
 
+pub mod dev_team;
+pub mod finance;
 pub mod hello;
+pub mod team;

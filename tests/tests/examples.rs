@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use mesh_tests::lab::{Lab, Process, binaries, eventually};
 use nix::sys::signal::Signal;
@@ -153,6 +154,72 @@ fn replicas_share_their_agents_name_whatever_their_processes_are_called() {
         assert!(agent["id"].as_str().unwrap().starts_with("date-service-"), "{agent}");
     }
     lab.succeed(&["stop"]);
+}
+
+/// Starts the agents called `names` of the program called `team`, each in a process, and a model.
+fn start_team(lab: &Lab, team: &str, names: &[&str], capability: &str) -> Vec<Process> {
+    lab.succeed(&["start", "-d", "--wait", "provider", "--model", "local"]);
+    let running = names.iter().map(|name| lab.start(lab.program(team).arg(name))).collect();
+    lab.succeed(&["wait", capability]);
+    running
+}
+
+#[tokio::test]
+async fn a_team_develops_a_script_and_what_it_runs_can_do_no_harm() {
+    let mut lab = Lab::new();
+    let workspace = lab.home().join("workspace");
+    lab.set("DEV_TEAM_WORKSPACE", workspace.to_str().unwrap());
+    let names = ["intent-agent", "developer-agent", "qa-agent", "executor-agent"];
+    let _running = start_team(&lab, "dev-team", &names, "software_request");
+    let outcome = call(&lab, "develop_script", &json!({"wish": "A script that greets"}), |_| true).await;
+    assert_eq!((&outcome["verdict"]["passed"], &outcome["rounds"]), (&json!(true), &json!(1)), "{outcome}");
+    assert!(outcome["verdict"]["output"].as_str().unwrap().contains("Hello from a script"), "{outcome}");
+    assert!(workspace.join(outcome["task"]["path"].as_str().unwrap()).exists(), "{outcome}");
+
+    // What a model might come up with: each of these works outside of the workspace when nothing is in its way.
+    let outside = lab.home().join("outside");
+    let secret = lab.home().join("config.toml");
+    let secret = if secret.exists() { secret } else { Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml") };
+    let harm = [
+        format!("echo harm > {}", outside.display()),
+        format!("cat {}", secret.display()),
+        format!("ln -s {} link && cat link", secret.display()),
+        format!("kill -9 {}", std::process::id()),
+    ];
+    for (number, harm) in harm.iter().enumerate() {
+        let path = format!("harm-{number}.sh");
+        call(&lab, "write_file", &json!({"path": path, "content": harm}), |_| true).await;
+        let run = call(&lab, "run_script", &json!({"path": path}), |_| true).await;
+        assert_eq!(run["passed"], false, "{harm}: {run}");
+    }
+    assert!(!outside.exists());
+    let away = lab.meshctl(&["call", "write_file", r#"{"path":"../outside","content":"harm"}"#]);
+    assert!(!away.status.success() && !outside.exists(), "{}", String::from_utf8_lossy(&away.stdout));
+    let endless = json!({"path": "endless.sh", "content": "while :; do echo y; done"});
+    call(&lab, "write_file", &endless, |_| true).await;
+    let run = call(&lab, "run_script", &json!({"path": "endless.sh"}), |_| true).await;
+    assert!(run["passed"] == false && run["output"].as_str().unwrap().len() <= 64 << 10, "{run}");
+}
+
+#[tokio::test]
+async fn six_agents_report_on_an_account() {
+    let lab = Lab::new();
+    let names =
+        ["market-data-agent", "news-agent", "portfolio-agent", "risk-agent", "compliance-agent", "report-agent"];
+    let _running = start_team(&lab, "finance", &names, "account_report");
+    let report = |account: &'static str| {
+        let lab = &lab;
+        async move { call(lab, "write_report", &json!({ "account": account }), |report| report["total_usd"] != 1.0).await }
+    };
+    let prudent = report("prudent").await;
+    let total = prudent["total_usd"].as_f64().unwrap();
+    assert!((total - 12_850.0).abs() < 1e-6 && prudent["compliant"] == true, "{prudent}");
+    let bold = report("bold").await;
+    assert_eq!((&bold["account"], &bold["compliant"]), (&json!("bold"), &json!(false)), "{bold}");
+    let tree = lab.succeed(&["trace", "--last"]);
+    for tool in ["get_portfolio", "assess_risk", "check_compliance", "get_news", "get_quote"] {
+        assert!(tree.contains(tool), "{tree}");
+    }
 }
 
 #[test]
