@@ -1,5 +1,5 @@
-//! MCP software of others: the conformance suite, the inspector, official SDKs and servers, as `.ci/node-tools` installs
-//! them.
+//! Software of others: the conformance suite, the inspector, official SDKs and servers, as `.ci/node-tools` installs them;
+//! and what Debian packages.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -73,6 +73,35 @@ pub async fn npm(program: &str, arguments: &[&str]) -> Result<String, String> {
     let output = run.expect("it ends within three minutes").expect("node runs");
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     if output.status.success() { Ok(said) } else { Err(said) }
+}
+
+/// Where a program of Debian is; its package is installed when it is missing.
+///
+/// # Panics
+/// When it cannot be installed.
+pub fn debian(program: &str, package: &str) -> PathBuf {
+    let found = || std::env::split_paths("/usr/bin:/bin").map(|folder| folder.join(program)).find(|path| path.exists());
+    found().unwrap_or_else(|| {
+        install(package);
+        found().unwrap_or_else(|| panic!("the package {package} has no {program}"))
+    })
+}
+
+/// Installs a package of Debian, and says so.
+///
+/// # Panics
+/// When it cannot be.
+pub fn install(package: &str) {
+    println!("installing {package} with apt");
+    let is_root = nix::unistd::geteuid().is_root();
+    for arguments in [&["update", "-qq"][..], &["install", "-y", "-qq", package]] {
+        let mut apt = std::process::Command::new(if is_root { "apt-get" } else { "sudo" });
+        if !is_root {
+            apt.args(["-n", "apt-get"]);
+        }
+        let done = apt.args(["-o", "DPkg::Lock::Timeout=120"]).args(arguments).stdin(Stdio::null()).status();
+        assert!(done.is_ok_and(|status| status.success()), "install the package {package}, which this test needs");
+    }
 }
 
 /// A `PATH` with our Node first.

@@ -4,6 +4,7 @@
 mod anthropic;
 mod faults;
 mod gemini;
+mod official;
 mod openai;
 pub(crate) mod server;
 

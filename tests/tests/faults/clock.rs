@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mesh_gossip::id::Generation;
 use mesh_tests::lab::eventually;
+use mesh_tests::others::install;
 use nix::sys::signal::Signal;
 
-use crate::room::install;
 use crate::scene::{Scene, ended};
 
 const HOUR: i64 = 3_600;

@@ -111,17 +111,3 @@ impl Drop for Room {
         let _ = self.keeper.wait();
     }
 }
-
-/// Installs a package of Debian, and says so.
-pub(crate) fn install(package: &str) {
-    println!("installing {package} with apt");
-    let is_root = nix::unistd::geteuid().is_root();
-    for arguments in [&["update", "-qq"][..], &["install", "-y", "-qq", package]] {
-        let mut apt = Command::new(if is_root { "apt-get" } else { "sudo" });
-        if !is_root {
-            apt.args(["-n", "apt-get"]);
-        }
-        let done = apt.args(["-o", "DPkg::Lock::Timeout=120"]).args(arguments).stdin(Stdio::null()).status();
-        assert!(done.is_ok_and(|status| status.success()), "install the package {package}, which this test needs");
-    }
-}

@@ -5,13 +5,13 @@ use super::*;
 
 const NAME: &str = "anthropic/claude-sonnet-4-5";
 
-const WHOLE: &str = r#"{"id":"msg_01XFDUDYJgAACzvnptvVoYEL","type":"message","role":"assistant",
+pub(super) const WHOLE: &str = r#"{"id":"msg_01XFDUDYJgAACzvnptvVoYEL","type":"message","role":"assistant",
 "model":"claude-sonnet-4-5-20250929","content":[{"type":"text","text":"Let me look."},
 {"type":"tool_use","id":"toolu_01D7FLrfh4GYq7yT1ULFeyMV","name":"weather","input":{"city":"Rome"}}],
 "stop_reason":"tool_use","stop_sequence":null,
 "usage":{"input_tokens":100,"cache_creation_input_tokens":20,"cache_read_input_tokens":30,"output_tokens":65}}"#;
 
-const STREAM: &str = r#"event: message_start
+pub(super) const STREAM: &str = r#"event: message_start
 data: {"type":"message_start","message":{"id":"msg_014p7gG3wDgGV9EUtLvnow3U","type":"message","role":"assistant","model":"claude-sonnet-4-5-20250929","stop_sequence":null,"usage":{"input_tokens":472,"output_tokens":2},"content":[],"stop_reason":null}}
 
 event: content_block_start
@@ -52,7 +52,7 @@ data: {"type":"message_stop"}
 
 "#;
 
-const THINKING: &str = r#"{"id":"msg_1","type":"message","role":"assistant","model":"claude-sonnet-4-5","content":[
+pub(super) const THINKING: &str = r#"{"id":"msg_1","type":"message","role":"assistant","model":"claude-sonnet-4-5","content":[
 {"type":"thinking","thinking":"Hm.","signature":"WaUjzkypQ2mUEVM36O2T"},{"type":"redacted_thinking","data":"EmwKAhgBEgy"},
 {"type":"tool_use","id":"toolu_1","name":"weather","input":{"city":"Rome"}}],
 "stop_reason":"tool_use","usage":{"input_tokens":1,"output_tokens":1}}"#;

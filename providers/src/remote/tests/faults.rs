@@ -30,7 +30,7 @@ async fn both(name: &str, answer: impl Fn() -> Response + Clone + Send + Sync + 
     [whole, end.unwrap_err()]
 }
 
-fn said(kind: &str, message: &str) -> String {
+pub(super) fn said(kind: &str, message: &str) -> String {
     json!({ "type": "error", "error": { "type": kind, "message": message }, "request_id": "req_1" }).to_string()
 }
 
