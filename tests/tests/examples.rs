@@ -184,7 +184,7 @@ async fn a_team_develops_a_script_and_what_it_runs_can_do_no_harm() {
         format!("echo harm > {}", outside.display()),
         format!("cat {}", secret.display()),
         format!("ln -s {} link && cat link", secret.display()),
-        format!("kill -9 {}", std::process::id()),
+        format!("kill -0 {}", std::process::id()),
     ];
     for (number, harm) in harm.iter().enumerate() {
         let path = format!("harm-{number}.sh");
@@ -207,14 +207,14 @@ async fn six_agents_report_on_an_account() {
     let names =
         ["market-data-agent", "news-agent", "portfolio-agent", "risk-agent", "compliance-agent", "report-agent"];
     let _running = start_team(&lab, "finance", &names, "account_report");
-    let report = |account: &'static str| {
-        let lab = &lab;
-        async move { call(lab, "write_report", &json!({ "account": account }), |report| report["total_usd"] != 1.0).await }
+    let report = async |account: &str, suits: fn(&Value) -> bool| {
+        call(&lab, "write_report", &json!({ "account": account }), suits).await
     };
-    let prudent = report("prudent").await;
+    // Whoever reports may not know all of the others yet.
+    let prudent = report("prudent", |report| report["compliant"] == true && report["total_usd"] != 1.0).await;
     let total = prudent["total_usd"].as_f64().unwrap();
-    assert!((total - 12_850.0).abs() < 1e-6 && prudent["compliant"] == true, "{prudent}");
-    let bold = report("bold").await;
+    assert!((total - 12_850.0).abs() < 1e-6, "{prudent}");
+    let bold = report("bold", |_| true).await;
     assert_eq!((&bold["account"], &bold["compliant"]), (&json!("bold"), &json!(false)), "{bold}");
     let tree = lab.succeed(&["trace", "--last"]);
     for tool in ["get_portfolio", "assess_risk", "check_compliance", "get_news", "get_quote"] {
