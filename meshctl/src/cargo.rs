@@ -66,10 +66,7 @@ pub(crate) async fn find(folder: &Path, binary: Option<&str>) -> anyhow::Result<
     let folder = folder.canonicalize().with_context(|| format!("cannot use {shown}"))?;
     let manifest = folder.join("Cargo.toml");
     if !manifest.exists() {
-        bail!(
-            "no entry point found in {shown}: looked for Cargo.toml; anything else is started as a command: \
-             meshctl start --working-dir {shown} -- <command>"
-        );
+        bail!("no entry point found in {shown}: it has no Cargo.toml, and only a crate has several programs");
     }
     let metadata = metadata(&folder).await?;
     let package = metadata.packages.iter().find(|package| package.manifest_path == manifest);

@@ -66,6 +66,10 @@ impl LogFile {
 pub(crate) fn all(home: &Home) -> Vec<(String, Option<u64>, usize)> {
     let mut found = std::collections::BTreeMap::<String, (Option<u64>, usize)>::new();
     for entry in fs::read_dir(home.logs()).into_iter().flatten().flatten() {
+        // Another name of the seed's.
+        if entry.path().is_symlink() {
+            continue;
+        }
         let file = entry.file_name();
         let Some(stem) = file.to_str().and_then(|file| file.strip_suffix(".log")) else { continue };
         match stem.rsplit_once('.') {

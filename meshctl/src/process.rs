@@ -120,6 +120,35 @@ pub(crate) fn group_of(process: u32) -> Option<u32> {
     stat(process).map(|(group, _)| group)
 }
 
+/// The TCP ports that the group `leader` listens on.
+pub(crate) fn ports(leader: u32) -> Vec<u16> {
+    let mut listened = Vec::new();
+    for process in members(leader) {
+        let sockets = sockets(process);
+        for table in ["tcp", "tcp6"] {
+            let text = fs::read_to_string(format!("/proc/{process}/net/{table}")).unwrap_or_default();
+            listened.extend(text.lines().filter_map(listening).filter(|(_, inode)| sockets.contains(inode)));
+        }
+    }
+    listened.into_iter().map(|(port, _)| port).collect()
+}
+
+/// Port and inode of a line of `/proc/…/net/tcp`, if it is a socket that listens.
+fn listening(line: &str) -> Option<(u16, u64)> {
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    // 0A is TCP_LISTEN (include/net/tcp_states.h).
+    let (local, inode) = (fields.get(1)?, fields.get(9).filter(|_| fields.get(3) == Some(&"0A"))?);
+    Some((u16::from_str_radix(local.rsplit_once(':')?.1, 16).ok()?, inode.parse().ok()?))
+}
+
+/// The inodes of the sockets that a process has open.
+fn sockets(process: u32) -> Vec<u64> {
+    let open = fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().flatten();
+    let links = open.filter_map(|entry| fs::read_link(entry.path()).ok());
+    let inode = |link: std::path::PathBuf| link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok();
+    links.filter_map(inode).collect()
+}
+
 /// What runs in the group `leader`, zombies left out.
 fn members(leader: u32) -> Vec<u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();

@@ -8,7 +8,8 @@ use mesh_node::runtime_file::{self, RuntimeFile};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::book::Entry;
-use crate::process::group_of;
+use crate::process::{group_of, ports};
+use crate::registry;
 
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_millis(20);
@@ -31,7 +32,7 @@ pub(crate) enum Readiness {
 }
 
 /// How long to wait for what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Patience {
     /// Until it can be called, at most this long.
     Callable(Duration),
@@ -39,6 +40,10 @@ pub(crate) enum Patience {
     IfOurs(Duration),
     /// Until it serves, at most this long, though it may not have a view of the mesh yet.
     Serving(Duration),
+    /// Until it listens, at most this long: an agent in another language serves once its code was read.
+    Listening(Duration),
+    /// Until the registry at this URL knows it, at most this long.
+    Registered(Duration, String),
     /// Only whether it dies at once.
     Alive,
 }
@@ -69,11 +74,14 @@ impl Prober {
             let nodes = nodes_of(home, entry);
             let bound = match patience {
                 Patience::Callable(bound) | Patience::Serving(bound) => bound,
+                Patience::Listening(bound) | Patience::Registered(bound, _) => bound,
                 Patience::IfOurs(bound) if !nodes.is_empty() => bound,
                 Patience::IfOurs(_) | Patience::Alive => GLANCE,
             };
             let Some(left) = bound.checked_sub(begun.elapsed()) else { return Readiness::Running };
-            let is_there = match patience {
+            let is_there = match &patience {
+                Patience::Listening(_) => !ports(entry.pid).is_empty(),
+                Patience::Registered(_, registry) => is_registered(registry, entry).await,
                 _ if nodes.is_empty() => false,
                 Patience::Alive => false,
                 // The file is written by a node that serves.
@@ -85,7 +93,8 @@ impl Prober {
             if is_there {
                 return Readiness::Callable(nodes);
             }
-            sleep(LOOK.min(left)).await;
+            let look = if matches!(patience, Patience::Registered(..)) { LOOK * 10 } else { LOOK };
+            sleep(look.min(left)).await;
         }
     }
 
@@ -103,6 +112,13 @@ impl Prober {
         }
         true
     }
+}
+
+/// Whether an agent that `entry` serves is registered at `registry`. One that does not answer knows nobody.
+async fn is_registered(registry: &str, entry: &Entry) -> bool {
+    let ports = ports(entry.pid);
+    !ports.is_empty()
+        && registry::agents(registry).await.is_ok_and(|agents| agents.iter().any(|agent| agent.is_at(&ports)))
 }
 
 /// The nodes in the process group of `entry` that run with `home`.

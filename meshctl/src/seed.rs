@@ -166,7 +166,16 @@ async fn launch(home: &Home, place: Option<SocketAddr>, options: &SeedOptions) -
         user: None,
         group: None,
     };
-    launch.spawn(home, &command).await
+    let launched = launch.spawn(home, &command).await?;
+    let log = LogFile::of(home, SEED).path(0);
+    let other = LogFile::of(home, "registry").path(0);
+    if !other.is_symlink()
+        && let Some(name) = log.file_name()
+    {
+        // Scripts look for it there; that it cannot be made is no reason to have no seed.
+        let _ = std::os::unix::fs::symlink(name, &other);
+    }
+    Ok(launched)
 }
 
 /// Whether somebody listens there.

@@ -179,6 +179,11 @@ impl Settings {
         Ok(settings)
     }
 
+    /// The HTTP port of the seed, if it was set to another than the usual one.
+    pub(crate) fn told_registry_port(&self) -> Option<u16> {
+        Some(self.registry_port).filter(|port| *port != SEED_HTTP_PORT)
+    }
+
     /// How long a start may take.
     pub(crate) fn startup_timeout(&self) -> Duration {
         Duration::try_from_secs_f64(self.startup_timeout).unwrap_or(Duration::MAX)

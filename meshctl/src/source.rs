@@ -1,4 +1,5 @@
-//! What `start` is given: a crate folder, a program, a command, or a model; and what to execute for it.
+//! What `start` is given: a crate folder, a program, a project of another language, a command, or a model; and what to
+//! execute for it.
 
 use std::env;
 use std::fs;
@@ -9,6 +10,7 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::cargo::{self, Crate};
+use crate::project::{ENTRY_POINTS, Project};
 
 /// Where a program comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +20,8 @@ pub(crate) enum Source {
     Crate(Crate),
     /// An executable file.
     Program(PathBuf),
+    /// An agent in another language.
+    Project(Project),
     /// A command with its arguments, as it was typed.
     Command(Vec<String>),
     /// An MCP server: what `meshctl wrap` is to be told.
@@ -32,14 +36,14 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    /// What `argument` (`folder`, `folder:binary`, or the path of a program) means.
+    /// What `argument` (`folder`, `folder:binary`, or the path of a file) means.
     ///
     /// # Errors
     /// When there is nothing of that kind, in words that say what was looked for.
     pub(crate) async fn of(argument: &str) -> anyhow::Result<Self> {
         let path = Path::new(argument);
         if path.is_dir() {
-            return Ok(Self::Crate(cargo::find(path, None).await?));
+            return Self::of_folder(path).await;
         }
         if let Some((folder, binary)) = argument.rsplit_once(':')
             && !path.exists()
@@ -49,7 +53,10 @@ impl Source {
         }
         let Ok(metadata) = fs::metadata(path) else { bail!("path does not exist: {argument}") };
         if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
-            bail!("{argument} is a YAML file, which cannot be started: name crate folders and programs");
+            bail!("{argument} is a YAML file, which cannot be started: name folders, scripts and programs");
+        }
+        if let Some(project) = Project::of_file(path)? {
+            return Ok(Self::Project(project));
         }
         if metadata.permissions().mode() & 0o111 == 0 {
             bail!(
@@ -58,6 +65,21 @@ impl Source {
         }
         let path = fs::canonicalize(path).with_context(|| format!("cannot use {argument}"))?;
         Ok(Self::Program(path))
+    }
+
+    async fn of_folder(folder: &Path) -> anyhow::Result<Self> {
+        if folder.join("Cargo.toml").exists() {
+            return Ok(Self::Crate(cargo::find(folder, None).await?));
+        }
+        if let Some(project) = Project::in_folder(folder)? {
+            return Ok(Self::Project(project));
+        }
+        let shown = folder.display();
+        bail!(
+            "no entry point found in {shown}: looked for Cargo.toml, {}; anything else is started as a command: \
+             meshctl start --working-dir {shown} -- <command>",
+            ENTRY_POINTS.join(", ")
+        )
     }
 
     /// The name of a process started from it, when none is given.
@@ -69,6 +91,7 @@ impl Source {
         let name = match self {
             Self::Crate(it) => Some(it.binary.clone()),
             Self::Program(path) => stem(path),
+            Self::Project(it) => it.name(),
             Self::Command(words) => words.first().and_then(|word| stem(Path::new(word))),
             Self::Wrapped(_) => None,
             Self::Provided { name, .. } => Some(name.clone()),
@@ -76,10 +99,11 @@ impl Source {
         name.context("this has no name: give --name")
     }
 
-    /// The folder it runs in when none is given: that of the crate, for others where meshctl was called.
+    /// The folder it runs in when none is given: that of the crate or project, for others where meshctl was called.
     pub(crate) fn folder(&self) -> Option<PathBuf> {
         match self {
             Self::Crate(it) => Some(it.folder.clone()),
+            Self::Project(it) => Some(it.folder().to_owned()),
             Self::Program(_) | Self::Command(_) | Self::Wrapped(_) | Self::Provided { .. } => None,
         }
     }
@@ -89,19 +113,29 @@ impl Source {
         match self {
             Self::Crate(_) | Self::Wrapped(_) | Self::Provided { .. } => true,
             Self::Program(path) => !is_script(path),
-            Self::Command(_) => false,
+            Self::Project(_) | Self::Command(_) => false,
         }
     }
 
-    /// Builds what has to be built; `progress` hears what the compiler is at. The program and its arguments.
+    /// The project, if it is an agent of another language, which finds the mesh by its registry.
+    pub(crate) const fn project(&self) -> Option<&Project> {
+        match self {
+            Self::Project(it) => Some(it),
+            _ => None,
+        }
+    }
+
+    /// Builds what has to be built, and looks for what it takes to run it; `progress` hears what the compiler is at. The
+    /// program and its arguments.
     ///
     /// # Errors
-    /// What the compiler said, or that the program is gone.
+    /// What the compiler said, that the program is gone, or what is missing.
     pub(crate) async fn prepare(&self, progress: impl FnMut(&str)) -> anyhow::Result<Vec<String>> {
         match self {
             Self::Crate(it) => Ok(vec![text(&cargo::build(it, progress).await?)]),
             Self::Program(path) if path.exists() => Ok(vec![text(path)]),
             Self::Program(path) => bail!("path does not exist: {}", path.display()),
+            Self::Project(it) => it.prepare().await,
             Self::Command(words) => Ok(words.clone()),
             Self::Wrapped(words) => role("wrap", words),
             Self::Provided { words, .. } => role("provider", words),

@@ -20,6 +20,7 @@ use crate::launch::{self, Launch};
 use crate::log_file::LogFile;
 use crate::output;
 use crate::process::{Ending, MARK};
+use crate::project::Project;
 use crate::source::Source;
 
 /// How long the old one may take to stop.
@@ -45,6 +46,7 @@ pub(crate) async fn keep(home: &Home, launch: &Launch) -> anyhow::Result<()> {
     let sources = Sources::of(launch)?;
     let _watcher = sources.watch(changed)?;
     let debounce = seconds("MCP_MESH_RELOAD_DEBOUNCE", 0.5)?;
+    let precheck = !env::var("MCP_MESH_RELOAD_PRECHECK").is_ok_and(|text| is_no(&text));
     let mut look = interval(LOOK);
     output::say(format_args!("{}: watching its sources", launch.name));
     loop {
@@ -57,7 +59,7 @@ pub(crate) async fn keep(home: &Home, launch: &Launch) -> anyhow::Result<()> {
             Some(()) = changes.recv() => {
                 settle(&mut changes, debounce).await;
                 output::say(format_args!("{}: sources have changed", launch.name));
-                match launch.source.prepare(|_| ()).await {
+                match prepared(launch, precheck).await {
                     Ok(program) => replace(home, &book, launch, &program).await?,
                     Err(error) => output::say(format_args!("{}: the running one stays: {error:#}", launch.name)),
                 }
@@ -88,6 +90,18 @@ pub(crate) async fn detach(home: &Home, launch: &Launch) -> anyhow::Result<()> {
     Book::of(home).write(&Entry { name, kind: Kind::Watcher, pid, pid_started, mark, command, started: Entry::now() })
 }
 
+/// The program and its arguments, once what has changed can be run.
+async fn prepared(launch: &Launch, precheck: bool) -> anyhow::Result<Vec<String>> {
+    if let Some(project) = launch.source.project().filter(|_| precheck) {
+        project.check().await?;
+    }
+    launch.source.prepare(|_| ()).await
+}
+
+fn is_no(text: &str) -> bool {
+    matches!(text.trim().to_ascii_lowercase().as_str(), "false" | "0" | "no" | "off")
+}
+
 /// Waits until nothing has changed for a while: editors write in several steps.
 async fn settle(changes: &mut mpsc::Receiver<()>, quiet: Duration) {
     loop {
@@ -116,32 +130,47 @@ async fn replace(home: &Home, book: &Book, launch: &Launch, program: &[String]) 
 /// What is watched for one launch.
 struct Sources {
     folders: Vec<PathBuf>,
-    /// Only this file counts.
-    only: Option<PathBuf>,
+    counts: Counts,
+}
+
+/// Which files count.
+#[derive(Clone)]
+enum Counts {
+    /// This one.
+    Only(PathBuf),
+    /// All that look like sources.
+    All,
+    /// Those that such a project is made of.
+    Of(Project),
 }
 
 impl Sources {
     fn of(launch: &Launch) -> anyhow::Result<Self> {
         Ok(match &launch.source {
-            Source::Crate(it) => Self { folders: it.sources.clone(), only: None },
+            Source::Crate(it) => Self { folders: it.sources.clone(), counts: Counts::All },
+            Source::Project(it) => Self { folders: vec![it.folder().to_owned()], counts: Counts::Of(it.clone()) },
             Source::Program(path) => {
                 let folder = path.parent().context("a program is in a folder")?.to_owned();
-                Self { folders: vec![folder], only: Some(path.clone()) }
+                Self { folders: vec![folder], counts: Counts::Only(path.clone()) }
             }
             Source::Command(_) | Source::Wrapped(_) | Source::Provided { .. } => {
                 let folder =
                     launch.folder.clone().map_or_else(env::current_dir, Ok).context("cannot tell the folder")?;
-                Self { folders: vec![folder], only: None }
+                Self { folders: vec![folder], counts: Counts::All }
             }
         })
     }
 
     fn watch(&self, changed: mpsc::Sender<()>) -> anyhow::Result<RecommendedWatcher> {
-        let (folders, only) = (self.folders.clone(), self.only.clone());
+        let (folders, wanted) = (self.folders.clone(), self.counts.clone());
         let heard = move |event: notify::Result<Event>| {
             let Ok(event) = event else { return };
             let is_change = !matches!(event.kind, EventKind::Access(_));
-            let counts = |path: &PathBuf| only.as_ref().map_or_else(|| is_source(&folders, path), |only| only == path);
+            let counts = |path: &PathBuf| match &wanted {
+                Counts::Only(only) => only == path,
+                Counts::All => is_in(&folders, path) && EXTENSIONS.contains(&extension(path)),
+                Counts::Of(project) => is_in(&folders, path) && project.is_made_of(extension(path)),
+            };
             if is_change && event.paths.iter().any(counts) {
                 // Full means that a change is waiting already.
                 let _ = changed.try_send(());
@@ -149,9 +178,9 @@ impl Sources {
         };
         let mut watcher = notify::recommended_watcher(heard).context("cannot watch files")?;
         for folder in &self.folders {
-            let watched = match self.only {
-                Some(_) => watcher.watch(folder, RecursiveMode::NonRecursive),
-                None => watch_tree(&mut watcher, folder),
+            let watched = match self.counts {
+                Counts::Only(_) => watcher.watch(folder, RecursiveMode::NonRecursive),
+                Counts::All | Counts::Of(_) => watch_tree(&mut watcher, folder),
             };
             watched.with_context(|| format!("cannot watch {}", folder.display()))?;
         }
@@ -173,14 +202,17 @@ fn watch_tree(watcher: &mut RecommendedWatcher, folder: &Path) -> notify::Result
 }
 
 fn is_left_out(name: &str) -> bool {
-    name.starts_with('.') || matches!(name, "target" | "node_modules" | "__pycache__")
+    name.starts_with('.') || matches!(name, "target" | "node_modules" | "__pycache__" | "venv")
 }
 
-fn is_source(folders: &[PathBuf], path: &Path) -> bool {
+/// Whether it is in one of the folders, and in nothing that is left out.
+fn is_in(folders: &[PathBuf], path: &Path) -> bool {
     let below = folders.iter().find_map(|folder| path.strip_prefix(folder).ok());
-    let hidden = below.is_some_and(|path| path.iter().any(|part| is_left_out(&part.to_string_lossy())));
-    let kind = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-    !hidden && EXTENSIONS.contains(&kind)
+    !below.is_some_and(|path| path.iter().any(|part| is_left_out(&part.to_string_lossy())))
+}
+
+fn extension(path: &Path) -> &str {
+    path.extension().and_then(|extension| extension.to_str()).unwrap_or_default()
 }
 
 /// A variable that holds seconds.

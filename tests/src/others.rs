@@ -1,9 +1,10 @@
-//! Software of others: the conformance suite, the inspector, official SDKs and servers, as `.ci/node-tools` installs them;
-//! and what Debian packages.
+//! Software of others: the conformance suite, the inspector, official SDKs and servers, as `.ci/node-tools` and
+//! `.ci/mcp-mesh` install them; and what Debian packages.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -53,6 +54,21 @@ pub async fn python() -> PathBuf {
 /// The Node that all npm packages run on.
 pub async fn node() -> PathBuf {
     tools().await.join("npm/node_modules/node/bin/node")
+}
+
+/// The virtual environment that has the stock SDK of the existing system, as `.ci/mcp-mesh` installs it, once for all tests
+/// of this process.
+///
+/// # Panics
+/// When it is missing and cannot be installed.
+pub fn stock_python() -> &'static Path {
+    static INSTALLED: OnceLock<PathBuf> = OnceLock::new();
+    INSTALLED.get_or_init(|| {
+        let installed = std::process::Command::new(tree::root().join(".ci/mcp-mesh")).status();
+        let is_there = installed.is_ok_and(|status| status.success());
+        assert!(is_there, ".ci/mcp-mesh failed: it says above what it could not install");
+        tree::root().join("target/tools/mcp-mesh")
+    })
 }
 
 /// Runs a program of the npm packages, and answers what it says.

@@ -3,6 +3,7 @@
 mod detach;
 mod foreground;
 mod foreign;
+mod place;
 mod plan;
 mod provided;
 pub(crate) mod wrapped;
@@ -29,7 +30,8 @@ use crate::settings::{self, Settings};
 /// What to start, and how.
 #[derive(Debug, Args)]
 pub(crate) struct Start {
-    /// Crate folders (`folder`, or `folder:binary` when it has several) and programs; or `provider`, with --model.
+    /// Crate folders (`folder`, or `folder:binary` when it has several), programs, agents in Python, TypeScript and Java
+    /// (`agent.py`, `folder`, `pom.xml`); or `provider`, with --model.
     pub(crate) agents: Vec<String>,
     /// Any other command. With --capability, --tags or --wrap it is an MCP server that joins the mesh; else an agent.
     #[arg(last = true, value_name = "COMMAND")]
@@ -110,15 +112,19 @@ pub(crate) struct Start {
     /// Start no seed: there is one elsewhere.
     #[arg(long)]
     pub(crate) connect_only: bool,
-    /// A seed's URL. Its host is the first contact, at the gossip port; on this machine the port is the seed's HTTP port.
+    /// A seed's URL, which agents in other languages are told. Its host is the first contact of ours, at the gossip port;
+    /// on this machine the port is the seed's HTTP port. Also MCP_MESH_REGISTRY_URL.
     #[arg(long, value_name = "URL")]
     pub(crate) registry_url: Option<String>,
     /// A seed's host.
     #[arg(long, value_name = "HOST")]
     pub(crate) registry_host: Option<String>,
-    /// The HTTP port of the seed on this machine.
+    /// The HTTP port of the seed, whose registry agents in other languages use. Also MCP_MESH_REGISTRY_PORT.
     #[arg(long, value_name = "PORT")]
     pub(crate) registry_port: Option<u16>,
+    /// http, or https where something in front of the seed speaks it.
+    #[arg(long, value_name = "SCHEME", default_value = "http", value_parser = ["http", "https"])]
+    pub(crate) registry_scheme: String,
     #[command(flatten)]
     pub(crate) wrapped: Wrapped,
     #[command(flatten)]
@@ -136,7 +142,7 @@ impl Start {
         self.foreign.refuse()?;
         let home = Home::of_user()?;
         let settings = Settings::load(&home)?;
-        let plan = Plan::of(self, &settings, &home).await?;
+        let mut plan = Plan::of(self, &settings, &home).await?;
         let progress = Progress::new(plan.quiet);
         let programs = plan.prepare(&progress).await?;
         let lock = Lifecycle::hold(&home).await?;
@@ -145,6 +151,11 @@ impl Start {
         plan.refuse_running(&book)?;
         progress.at("seed");
         let seed = seed::ensure(&lock, &home, &plan.wanted, &plan.seed).await?;
+        let told = plan.tell_registry(&home).await;
+        if let Err(error) = told {
+            drop(lock);
+            return undo(&home, seed.as_ref(), error).await;
+        }
         let mut launched = Vec::new();
         for (launch, program) in plan.launches.iter().zip(&programs) {
             progress.at(format!("starting {}", launch.name));
@@ -153,9 +164,7 @@ impl Start {
                 Err(error) => {
                     drop(lock);
                     drop(launched);
-                    let seed_is_ours = matches!(seed, Some(Seed::Started(_)));
-                    foreground::end(&home, seed_is_ours, Duration::from_secs(3)).await?;
-                    return Err(error.context(launch.name.clone()));
+                    return undo(&home, seed.as_ref(), error.context(launch.name.clone())).await;
                 }
             }
         }
@@ -166,4 +175,10 @@ impl Start {
             false => foreground::stay(&plan, &home, launched, seed, progress).await,
         }
     }
+}
+
+/// Ends what was started before `error`, and gives that.
+async fn undo(home: &Home, seed: Option<&Seed>, error: anyhow::Error) -> anyhow::Result<ExitCode> {
+    foreground::end(home, matches!(seed, Some(Seed::Started(_))), Duration::from_secs(3)).await?;
+    Err(error)
 }

@@ -1,15 +1,24 @@
-//! Flags of the existing system's `start` that mean nothing here: each is an error that says what to do instead.
+//! Flags of the existing system's `start`: those that the seed is told, and those that mean nothing here, which are errors
+//! that say what to do instead.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::bail;
 use clap::Args;
 
+use crate::duration;
+
 /// The flags. They are parsed so that the answer is better than "unexpected argument".
 #[derive(Debug, Args)]
 pub(crate) struct Foreign {
-    #[arg(long, hide = true, value_name = "PATH")]
-    db_path: Option<String>,
-    #[arg(long, hide = true, value_name = "SECONDS")]
-    health_check_interval: Option<String>,
+    /// Where the seed keeps events and schemas of its registry, when it is started here. Default: below its home.
+    #[arg(long, value_name = "PATH")]
+    db_path: Option<PathBuf>,
+    /// How often the seed that is started here looks which agents of other languages have fallen silent. Default: 10 s.
+    #[arg(long, value_name = "SECONDS", value_parser = duration::parse)]
+    health_check_interval: Option<Duration>,
     #[arg(long, hide = true, value_name = "PATH")]
     pid_file: Option<String>,
     #[arg(long, hide = true)]
@@ -29,6 +38,18 @@ pub(crate) struct Foreign {
 }
 
 impl Foreign {
+    /// Adds what the seed is told to its environment.
+    pub(crate) fn tell_seed(&self, environment: &mut BTreeMap<String, String>) {
+        let mut tell = |name: &str, value: Option<String>| {
+            if let Some(value) = value {
+                environment.insert(name.to_owned(), value);
+            }
+        };
+        tell("HEALTH_CHECK_INTERVAL", self.health_check_interval.map(|interval| interval.as_secs().max(1).to_string()));
+        let path = self.db_path.as_ref().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()));
+        tell("MESH_REGISTRY_DB", path.map(|path| path.to_string_lossy().into_owned()));
+    }
+
     /// Whether none of them was given.
     ///
     /// # Errors
@@ -37,12 +58,6 @@ impl Foreign {
         const TLS: &str = "nodes always prove themselves to each other with keys of their own: leave it out";
         const UI: &str = "there is no dashboard yet; see meshctl list and meshctl members";
         let given = [
-            ("--db-path", self.db_path.is_some(), "the mesh has no database: leave it out"),
-            (
-                "--health-check-interval",
-                self.health_check_interval.is_some(),
-                "members watch each other all the time, and a dead one is found within seconds: leave it out",
-            ),
             ("--pid-file", self.pid_file.is_some(), "pid files are in pids/ of the home, named after the agent"),
             ("--secure", self.secure, TLS),
             ("--cert-file", self.cert_file.is_some(), TLS),

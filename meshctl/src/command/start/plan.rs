@@ -1,27 +1,31 @@
 //! What a start comes down to, worked out from flags, settings and environment before anything runs.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::env;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use nix::unistd::{Group, User};
 
-use super::Start;
+use super::{Start, place};
 use crate::book::{self, Book, Kind, SEED};
 use crate::environment;
 use crate::home::Home;
 use crate::launch::{Launch, Launched};
 use crate::output;
 use crate::progress::Progress;
+use crate::project::Project;
 use crate::ready::Patience;
-use crate::seed::{Port, SeedOptions, Wanted};
+use crate::registry::{self, Registry};
+use crate::seed::{SeedOptions, Wanted};
 use crate::settings::Settings;
 use crate::source::Source;
 
 /// How long what looks like an agent of ours is waited for when nobody said how long.
 const USUAL_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long an agent of another language may take until it listens: one that breaks before is told of at once.
+const IMPORT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What will be done.
 #[derive(Debug)]
@@ -32,6 +36,8 @@ pub(crate) struct Plan {
     pub(crate) wanted: Wanted,
     /// How to start it.
     pub(crate) seed: SeedOptions,
+    /// What agents of other languages register with.
+    pub(crate) registry: Registry,
     /// How long to wait for each, and what for.
     pub(crate) wait: Wait,
     /// Whether to let go of what runs.
@@ -64,7 +70,8 @@ impl Plan {
     /// When what was asked for cannot be, or contradicts itself.
     pub(crate) async fn of(start: Start, settings: &Settings, home: &Home) -> anyhow::Result<Self> {
         let environment = environment_of(&start, settings)?;
-        let told = told_seeds(&start, settings, &environment);
+        let told = place::seeds(&start, settings, &environment);
+        let registry = place::registry(&start, settings, told.as_deref());
         let wanted = match start.connect_only {
             true if told.is_none() => {
                 bail!("--connect-only needs to know where: give --seeds host:port, or --registry-url")
@@ -77,15 +84,7 @@ impl Plan {
             environment.insert("MESH_SEEDS".into(), seeds);
         }
         let startup = start.startup_timeout.unwrap_or_else(|| settings.startup_timeout());
-        let (listen, port) = listen_of(settings);
-        let told_port = Some(settings.registry_port).filter(|port| *port != Settings::default().registry_port);
-        let seed = SeedOptions {
-            listen,
-            port,
-            http_port: start.registry_port.or(url_port(&start)).or(told_port),
-            environment: seed_environment(&start, &environment),
-            patience: startup,
-        };
+        let seed = place::seed(&start, settings, &environment, startup);
         for (name, value) in &start.env {
             environment.insert(name.clone(), value.clone());
         }
@@ -102,6 +101,7 @@ impl Plan {
             launches,
             wanted,
             seed,
+            registry,
             wait,
             detach: start.detach || settings.enable_background,
             watch: start.watch,
@@ -109,6 +109,26 @@ impl Plan {
             verbose: start.verbose,
             shutdown: start.shutdown_timeout.unwrap_or_else(|| settings.shutdown_timeout()),
         })
+    }
+
+    /// Tells agents of other languages where the registry is, unless they are told otherwise. Only once the seed runs.
+    ///
+    /// # Errors
+    /// When it does not answer, with what to do.
+    pub(crate) async fn tell_registry(&mut self, home: &Home) -> anyhow::Result<()> {
+        let is_untold =
+            |launch: &&mut Launch| launch.source.project().is_some() && !launch.environment.contains_key(registry::URL);
+        let mut untold = self.launches.iter_mut().filter(is_untold).peekable();
+        if untold.peek().is_none() {
+            return Ok(());
+        }
+        let url = self.registry.url(home, self.seed.patience).await?;
+        for launch in untold {
+            for (name, value) in registry::variables(&url) {
+                launch.environment.entry(name.to_owned()).or_insert(value);
+            }
+        }
+        Ok(())
     }
 
     /// Builds what has to be built. The commands to execute, in the order of the launches.
@@ -157,6 +177,11 @@ impl Plan {
     pub(crate) fn patience(&self, launch: &Launch) -> Patience {
         match self.wait {
             Wait::No => Patience::Alive,
+            Wait::Must(bound) if launch.source.project().is_some() => {
+                let registry = launch.environment.get(registry::URL).cloned().unwrap_or_default();
+                Patience::Registered(bound, registry)
+            }
+            Wait::Usual if launch.source.project().is_some() => Patience::Listening(IMPORT_PATIENCE),
             Wait::Must(bound) => Patience::Callable(bound),
             Wait::Usual if launch.source.is_likely_ours() => Patience::Callable(USUAL_PATIENCE),
             Wait::Usual => Patience::IfOurs(USUAL_PATIENCE),
@@ -213,10 +238,14 @@ async fn launches(start: &Start, environment: BTreeMap<String, String>, home: &H
             if !names.insert(name.clone()) {
                 bail!("two processes would be called '{name}': start one of them with another --name");
             }
+            let mut environment = environment.clone();
+            if let Some(project) = source.project() {
+                adapt(&mut environment, project);
+            }
             launches.push(Launch {
                 name,
                 kind: Kind::Agent,
-                environment: environment.clone(),
+                environment,
                 unset: Vec::new(),
                 folder: start.working_dir.clone().or_else(|| source.folder()),
                 source: source.clone(),
@@ -230,6 +259,19 @@ async fn launches(start: &Start, environment: BTreeMap<String, String>, home: &H
         launch.environment.entry("MCP_MESH_HOME".into()).or_insert_with(|| home.root().to_string_lossy().into_owned());
     }
     Ok(launches)
+}
+
+/// Sets what such an agent needs, and spells levels as its SDK does. What is set already stays.
+fn adapt(environment: &mut BTreeMap<String, String>, project: &Project) {
+    for (name, value) in project.environment() {
+        environment.entry((*name).to_owned()).or_insert_with(|| (*value).to_owned());
+    }
+    if let Some(level) = environment.get_mut("MCP_MESH_LOG_LEVEL") {
+        *level = match level.as_str() {
+            "warn" => "WARNING".to_owned(),
+            other => other.to_ascii_uppercase(),
+        };
+    }
 }
 
 /// What is set for agents, `--env` left out, which beats all of it.
@@ -246,7 +288,7 @@ fn environment_of(start: &Start, settings: &Settings) -> anyhow::Result<BTreeMap
         put("MESH_LISTEN", &SocketAddr::new(address, 0).to_string());
     }
     // The port that it names is the seed's: agents beside it take free ones.
-    if let Some(address) = address_of("MESH_LISTEN") {
+    if let Some(address) = place::address_of("MESH_LISTEN") {
         put("MESH_LISTEN", &SocketAddr::new(address.ip(), 0).to_string());
     }
     if let Some(path) = &start.env_file {
@@ -275,71 +317,6 @@ fn environment_of(start: &Start, settings: &Settings) -> anyhow::Result<BTreeMap
         put("MCP_MESH_CAPABILITIES", &start.capabilities.join(","));
     }
     Ok(set)
-}
-
-/// The first contacts that agents are told, by whoever says so first: flags, what is set for them, the environment, the
-/// settings.
-fn told_seeds(start: &Start, settings: &Settings, environment: &BTreeMap<String, String>) -> Option<String> {
-    let by_env = start.env.iter().rev().find(|(name, _)| name == "MESH_SEEDS").map(|(_, value)| value.clone());
-    let settings = (!settings.seeds.is_empty()).then(|| settings.seeds.join(","));
-    let set = || environment.get("MESH_SEEDS").cloned().or_else(|| env::var("MESH_SEEDS").ok());
-    by_env
-        .or_else(|| start.seeds.clone())
-        .or_else(|| registry_host(start))
-        .or_else(|| set().filter(|seeds| !seeds.is_empty()))
-        .or(settings)
-}
-
-/// The host that the flags of the existing system name, unless it is this machine, where the usual seed is meant.
-fn registry_host(start: &Start) -> Option<String> {
-    let of_url = start.registry_url.as_deref().map(|url| host_and_port(url).0);
-    let host = of_url.or(start.registry_host.as_deref())?;
-    let here = ["localhost", "127.0.0.1", "::1", "[::1]", "0.0.0.0", ""].contains(&host);
-    (!here || start.connect_only).then(|| host.to_owned())
-}
-
-/// The HTTP port in `--registry-url`.
-fn url_port(start: &Start) -> Option<u16> {
-    host_and_port(start.registry_url.as_deref()?).1
-}
-
-fn host_and_port(url: &str) -> (&str, Option<u16>) {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()),
-        _ => (authority, None),
-    }
-}
-
-/// Where the seed listens. What the environment says is exact; its usual port may be another one.
-fn listen_of(settings: &Settings) -> (SocketAddr, Port) {
-    match address_of("MESH_LISTEN") {
-        Some(address) => (address, Port::Exact),
-        None => {
-            let ip = settings.listen.unwrap_or(Ipv4Addr::LOCALHOST.into());
-            (SocketAddr::new(ip, settings.seed_port), Port::Preferred)
-        }
-    }
-}
-
-/// The address in a variable of meshctl's own environment.
-fn address_of(variable: &str) -> Option<SocketAddr> {
-    env::var(variable).ok()?.parse().ok()
-}
-
-/// What reaches the seed: the level of its log and its home; the names of agents do not.
-fn seed_environment(start: &Start, agents: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    let shared =
-        ["MCP_MESH_LOG_LEVEL", "MCP_MESH_DEBUG", "MCP_MESH_DEBUG_MODE", "MESH_KEY", "MESH_NAME", "MCP_MESH_HOME"];
-    let all = agents.iter().chain(start.env.iter().map(|(name, value)| (name, value)));
-    let shared = all.filter(|(name, _)| shared.contains(&name.as_str()));
-    let mut set: BTreeMap<String, String> = shared.map(|(name, value)| (name.clone(), value.clone())).collect();
-    // A port that it names is an agent's.
-    if let Some(address) = address_of("MESH_HTTP_LISTEN").filter(|address| address.port() == 0) {
-        set.insert("MESH_HTTP_LISTEN".into(), address.to_string());
-    }
-    set
 }
 
 fn identity(start: &Start) -> anyhow::Result<(Option<u32>, Option<u32>)> {

@@ -24,6 +24,9 @@ const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/bin/bench-calls/
 /// Where their runtime goes.
 const RUNTIME: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/tools/mcp-mesh");
 
+/// What puts it there.
+const INSTALL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../.ci/mcp-mesh");
+
 /// How long two agents may take to find each other.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -46,7 +49,7 @@ pub(crate) struct Pair {
 
 /// Sees to it that their runtime is there; says so when it has to be installed.
 pub(crate) async fn install() -> Result<()> {
-    let status = Command::new(Path::new(SCRIPTS).join("install")).arg(RUNTIME).status().await?;
+    let status = Command::new(INSTALL).status().await?;
     ensure!(status.success(), "the runtime of the stock agents could not be installed into {RUNTIME}");
     Ok(())
 }

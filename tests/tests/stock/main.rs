@@ -1,0 +1,5 @@
+//! Agents written with the stock Python SDK, which know nothing of us: meshctl starts them, a seed is their registry.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod scene;
+mod starting;

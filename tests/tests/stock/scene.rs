@@ -1,0 +1,103 @@
+//! A home, and a folder with a virtual environment and agents.
+
+use std::fs;
+use std::ops::{Deref, DerefMut};
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use mesh_tests::lab::{Lab, binaries};
+use mesh_tests::others;
+use tempfile::TempDir;
+
+/// A lab, and the folder in which somebody keeps agents. Dropped, it ends what runs in it.
+pub(crate) struct Scene {
+    lab: Lab,
+    folder: TempDir,
+}
+
+impl Deref for Scene {
+    type Target = Lab;
+
+    fn deref(&self) -> &Lab {
+        &self.lab
+    }
+}
+
+impl DerefMut for Scene {
+    fn deref_mut(&mut self) -> &mut Lab {
+        &mut self.lab
+    }
+}
+
+impl Scene {
+    /// An empty folder.
+    pub(crate) fn bare() -> Self {
+        let mut lab = Lab::new();
+        lab.set("HOST", "127.0.0.1");
+        lab.set("MCP_MESH_HTTP_HOST", "127.0.0.1");
+        lab.set("MCP_MESH_SETTLE_TIMEOUT", "1");
+        lab.set("PYTHONDONTWRITEBYTECODE", "1");
+        Self { lab, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// One with the stock SDK in its virtual environment.
+    pub(crate) fn new() -> Self {
+        let scene = Self::bare();
+        std::os::unix::fs::symlink(others::stock_python(), scene.path(".venv")).unwrap();
+        scene
+    }
+
+    /// A path in the folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a file into the folder, and gives its path there.
+    pub(crate) fn write(&self, name: &str, text: &str) -> String {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        // In place of the old one at once, as editors do it.
+        let draft = path.with_extension("draft");
+        fs::write(&draft, text).unwrap();
+        fs::rename(draft, path).unwrap();
+        name.to_owned()
+    }
+
+    /// meshctl, called in the folder.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.lab.command(binaries().join("meshctl"));
+        command.args(arguments).current_dir(self.folder.path());
+        command
+    }
+
+    /// What it says on standard output; it has to succeed without a word on standard error.
+    pub(crate) fn says(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments).output().unwrap();
+        let (said, complained) = texts(&output);
+        assert!(output.status.success() && complained.is_empty(), "meshctl {arguments:?}: {said}\n{complained}");
+        said
+    }
+
+    /// What it says on standard error when it fails with 1.
+    pub(crate) fn refuses(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments).output().unwrap();
+        let (said, complained) = texts(&output);
+        assert_eq!(output.status.code(), Some(1), "meshctl {arguments:?}: {said}\n{complained}");
+        complained
+    }
+
+    /// The pid of what was started as `name`.
+    pub(crate) fn pid(&self, name: &str) -> u32 {
+        fs::read_to_string(self.home().join(format!("pids/{name}.pid"))).unwrap().trim().parse().unwrap()
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        let _ = self.command(&["stop", "--force"]).output();
+    }
+}
+
+fn texts(output: &Output) -> (String, String) {
+    (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
