@@ -4,12 +4,12 @@
 //! key may ask any node about the whole mesh. What changes the mesh (forcing members out, turning keys) needs an order
 //! signed by the operator besides.
 
-mod audit;
+pub(crate) mod audit;
 mod call;
 mod challenge;
 mod dependencies;
 mod describe;
-mod explain;
+pub(crate) mod explain;
 mod find;
 pub mod frames;
 mod guard;
@@ -18,7 +18,7 @@ mod observer;
 mod orders;
 mod sightings;
 pub mod signing;
-mod spans;
+pub(crate) mod spans;
 pub mod timestamp;
 pub mod wire;
 

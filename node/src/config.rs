@@ -159,6 +159,16 @@ pub struct RegistryConfig {
     pub retention: Option<Duration>,
     /// Below which URL agent-to-agent surfaces are published.
     pub public_url_prefix: Option<String>,
+    /// The file that remembers events. `None` is one in the home; without a home they are forgotten with the process.
+    pub store: Option<PathBuf>,
+    /// How many events are remembered; `None` remembers all. Default 100,000.
+    pub max_events: Option<u64>,
+    /// How often what is too old is forgotten. Default 5 min.
+    pub sweep_interval: Duration,
+    /// How long a proxied request may take that does not say. Default 60 s, at most 600 s.
+    pub proxy_timeout: Duration,
+    /// The port of `/admin/…`, which then is on no other. `None` has it on the port of everything else, for this machine.
+    pub admin_port: Option<u16>,
 }
 
 /// Why a configuration is of no use. Nothing was started.
@@ -257,6 +267,9 @@ impl NodeConfig {
         if self.registry.heartbeat_timeout.is_zero() || self.registry.check_interval.is_zero() {
             return Err(wrong("the registry's heartbeat time-out and check interval", "have to be above 0"));
         }
+        if self.registry.sweep_interval.is_zero() || self.registry.proxy_timeout.is_zero() {
+            return Err(wrong("the registry's sweep interval and proxy time-out", "have to be above 0"));
+        }
         if self.calls.propagate.iter().any(|pattern| pattern == "*") {
             return Err(wrong("the headers to propagate", "cannot be `*`: name them, or end a prefix in `*`"));
         }
@@ -327,6 +340,11 @@ impl Default for RegistryConfig {
             check_interval: Duration::from_secs(1),
             retention: Some(Duration::from_secs(3600)),
             public_url_prefix: None,
+            store: None,
+            max_events: Some(100_000),
+            sweep_interval: Duration::from_secs(300),
+            proxy_timeout: Duration::from_secs(60),
+            admin_port: None,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod listener;
 pub(crate) mod probes;
+pub(crate) mod serve;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
-use axum::serve::ListenerExt;
 use mesh_gossip::Gossip;
 use mesh_gossip::catalog::{AgentId, NotAnAgentId};
 use mesh_gossip::gossip::SpawnError;
@@ -26,7 +25,7 @@ use crate::call::neighbours::Neighbours;
 use crate::call::quic::serve::Server;
 use crate::config::{ConfigError, NodeConfig};
 use crate::health::{HealthCheck, Verdict};
-use crate::http::listener::{BoundedListener, Connection, ListenError};
+use crate::http::listener::{BoundedListener, ListenError};
 use crate::http::{self, probes::Probes};
 use crate::mcp::{Endpoint, Surface};
 use crate::offers::NotOffered;
@@ -129,6 +128,9 @@ pub enum StartError {
     /// The agent's name makes no id.
     #[error("the agent's name makes no id: {0}")]
     Id(#[from] NotAnAgentId),
+    /// The registry has nowhere to keep its events.
+    #[error(transparent)]
+    Store(#[from] crate::registry::StoreError),
     /// Somebody else in this process has what the node needs.
     #[error("calls cannot be served: {0}")]
     Calls(#[from] mesh_gossip::gossip::RegisterError),
@@ -196,16 +198,20 @@ impl Node {
         let endpoint = parts::endpoint(&config, &runner, &*own, plug.surface.as_ref());
         tasks.spawn(parts::relayed(&gossip, endpoint.clone()).await?);
         let gateway = parts::gateway(&config, &caller, &endpoint, &tasks);
-        let registry = parts::registry(&config, &gossip, &verdict, &tasks);
-        let (admin, answers) = parts::administration(&config, &caller, &plug.host, agents.clone(), url.clone()).await?;
+        let (admin, search, answers) =
+            parts::administration(&config, &caller, &plug.host, agents.clone(), url.clone()).await?;
         tasks.spawn(answers);
+        let registry = parts::registry(&config, &gossip, &verdict, search, &tasks).await?;
+        if let Some(registry) = &registry {
+            parts::admin_port(&config, registry, &tasks).await?;
+        }
         let http = listener.zip(url).map(|(listener, url)| {
             let phase = phase.subscribe();
             let (name, startup) = (config.name.as_str().into(), plug.startup.clone());
             let probes = Probes { name, phase, verdict, gossip: Arc::clone(&gossip), startup };
-            let rules = parts::access(&config, &url);
+            let rules = parts::access(&config, &url, &config.http.access);
             let mcp = parts::mcp(&rules, &gossip, &endpoint, gateway.as_ref());
-            let registry = registry.map(|registry| parts::registry_routes(&registry, &rules));
+            let registry = registry.map(|registry| parts::registry_routes(&registry, &config, &url, &rules));
             let router = http::router(http::Parts { probes, mcp, admin, registry, author: plug.router.clone() });
             let endpoints = std::iter::once(endpoint).chain(gateway).collect();
             Http::serve(listener, url, router, endpoints, &tasks)
@@ -343,16 +349,12 @@ impl Http {
     fn serve(listener: BoundedListener, url: String, router: Router, endpoints: Vec<Endpoint>, tasks: &Tasks) -> Self {
         let local = http::nearby(listener.address());
         let close = CancellationToken::new();
-        let closing = close.clone().cancelled_owned();
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        let served = axum::serve(listener.tap_io(Connection::send_at_once), service).with_graceful_shutdown(closing);
         let closed = CancellationToken::new();
         let over = closed.clone().drop_guard();
+        let served = http::serve::serve(listener, router, close.clone());
         tasks.spawn(async move {
             let _over = over;
-            if let Err(error) = served.await {
-                tracing::error!(%error, "HTTP has stopped");
-            }
+            served.await;
         });
         Self { url, local, close, closed, endpoints }
     }

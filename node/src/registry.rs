@@ -4,25 +4,37 @@
 //! An agent that registers here becomes offers that this node makes on its behalf (see [`adoption`]) for as long as its
 //! heartbeats come (see [`book`]), and is answered from the resolver that our own agents use (see [`answer`]).
 
+mod administration;
 mod adoption;
 pub mod answer;
+mod archive;
 pub mod book;
+mod chronicle;
 mod cycle;
+mod dashboard;
 pub mod events;
+mod history;
+mod jobs;
 mod keeper;
 pub mod lease;
 pub mod listing;
+mod openapi;
+mod parameters;
 pub mod profile;
+mod proxy;
 mod publication;
 pub mod registration;
 mod routes;
+mod service;
+mod store;
+mod surfaces;
+mod traces;
 
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::routing::{MethodRouter, any};
 use mesh_gossip::Gossip;
 use mesh_gossip::catalog::AgentId;
@@ -37,6 +49,8 @@ use self::keeper::{Command, Keeper};
 use self::listing::{AgentInfo, Listing};
 use self::registration::Registration;
 pub use self::routes::SurfaceAnswer;
+pub(crate) use self::service::Service;
+pub use self::store::StoreError;
 use crate::config::{NodeConfig, RegistryConfig};
 use crate::health::Verdict;
 
@@ -95,11 +109,6 @@ impl Registry {
             began: Instant::now(),
         }));
         (registry, keeper.run(asked))
-    }
-
-    /// All its routes.
-    pub(crate) fn router(&self) -> Router {
-        routes::router(self.clone())
     }
 
     /// The gossip beneath, with the view of the mesh.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use mesh_gossip::View;
 use mesh_gossip::resolve::{Resolution, Resolver};
+use mesh_gossip::{MemberId, View};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -18,6 +18,7 @@ use super::observer::AUDIT_TOPIC;
 use super::timestamp::Timestamp;
 use super::wire::{AuditEvent, AuditTrace};
 use super::{Answer, Asked, Desk, explain, find};
+use crate::call::question::Questions;
 
 /// The most changes that are kept; older ones go.
 const MAX_EVENTS: usize = 1024;
@@ -54,7 +55,7 @@ struct Last {
 
 /// Which changes are wanted.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct AuditQuery {
+pub(crate) struct AuditQuery {
     agent: String,
     #[serde(default)]
     function: Option<String>,
@@ -158,13 +159,27 @@ pub(super) async fn show(State(desk): State<Arc<Desk>>, Asked(query): Asked<Audi
     if owner.member == desk.gossip.me() {
         return Ok(Json(desk.observer.journal.answer(&query)));
     }
-    let question = serde_json::to_vec(&query).map_err(|error| Refused::bad_request(error.to_string()))?;
-    let deadline = Instant::now() + PATIENCE;
-    let answer = desk.questions.ask(owner.member, AUDIT_TOPIC, question.into(), deadline).await;
-    let no_answer = |why: String| {
+    let told = query.ask(&desk.questions, owner.member).await.map_err(|why| {
         let message = format!("{} alone knows how its dependencies came to resolve, and {why}", owner.agent);
         Refused::new(StatusCode::BAD_GATEWAY, "no_answer", message)
-    };
-    let answer = answer.map_err(|error| no_answer(format!("cannot be asked: {error}")))?;
-    serde_json::from_slice(&answer).map(Json).map_err(|error| no_answer(format!("its answer makes no sense: {error}")))
+    });
+    told.map(Json)
+}
+
+impl AuditQuery {
+    /// The newest `limit` changes of `agent`, of one of its functions if that is given.
+    pub(crate) fn of(agent: &str, function: Option<&str>, limit: usize) -> Self {
+        Self { agent: agent.to_owned(), function: function.map(str::to_owned), limit: Some(limit) }
+    }
+
+    /// Asks the node of the agent, for three seconds at most.
+    ///
+    /// # Errors
+    /// What it is that went wrong, in words.
+    pub(crate) async fn ask(&self, questions: &Questions, member: MemberId) -> Result<Vec<AuditEvent>, String> {
+        let question = serde_json::to_vec(self).expect("texts can be written");
+        let asked = questions.ask(member, AUDIT_TOPIC, question.into(), Instant::now() + PATIENCE).await;
+        let answer = asked.map_err(|error| format!("cannot be asked: {error}"))?;
+        serde_json::from_slice(&answer).map_err(|error| format!("its answer makes no sense: {error}"))
+    }
 }

@@ -40,7 +40,7 @@ pub(super) fn explained(selector: &Selector, resolution: &Resolution) -> Explain
 }
 
 /// What each stage kept and dropped, and who won.
-pub(super) fn stages(resolution: &Resolution) -> Vec<StageInfo> {
+pub(crate) fn stages(resolution: &Resolution) -> Vec<StageInfo> {
     let explanation = &resolution.explanation;
     let survivors: BTreeSet<&Offer> = resolution.candidates.iter().map(|candidate| &candidate.offer).collect();
     let mut stages: Vec<StageInfo> = Vec::new();
@@ -82,7 +82,7 @@ pub(super) fn chosen(resolution: &Resolution) -> Option<Chosen> {
 }
 
 /// What is asked for.
-pub(super) fn spec(selector: &Selector) -> SpecInfo {
+pub(crate) fn spec(selector: &Selector) -> SpecInfo {
     let mode = selector.schema.map(|wish| match wish.mode {
         MatchMode::Subset => "subset",
         MatchMode::Strict => "strict",

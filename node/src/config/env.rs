@@ -174,6 +174,32 @@ pub const VARIABLES: &[Variable] = &[
         config.registry.public_url_prefix = Some(text.into());
         Ok(())
     }),
+    ("MESH_REGISTRY_DB", "file that remembers events (default registry/events.redb in the home)", |config, text| {
+        config.registry.store = Some(PathBuf::from(text));
+        Ok(())
+    }),
+    ("MCP_MESH_EVENT_MAX_ROWS", "how many events are remembered; 0 for all", |config, text| {
+        let rows: u64 = number(text)?;
+        config.registry.max_events = (rows > 0).then_some(rows);
+        Ok(())
+    }),
+    ("MCP_MESH_SWEEP_INTERVAL", "how often what is too old is forgotten (`5m`)", |config, text| {
+        config.registry.sweep_interval = duration(text)?;
+        Ok(())
+    }),
+    (
+        "MCP_MESH_PROXY_TIMEOUT",
+        "seconds that a proxied request may take that does not say, at most 600",
+        |config, text| {
+            config.registry.proxy_timeout = seconds(text)?;
+            Ok(())
+        },
+    ),
+    ("MCP_MESH_ADMIN_PORT", "port of /admin, which then is on no other; 0 for none of its own", |config, text| {
+        let port: u16 = number(text)?;
+        config.registry.admin_port = (port > 0).then_some(port);
+        Ok(())
+    }),
     ("MESH_MAX_RUNNING", "most tool runs under way; more are refused as overloaded", |config, text| {
         config.calls.max_running = number(text)?;
         Ok(())

@@ -101,6 +101,11 @@ section!(Registry {
     check_interval = "HEALTH_CHECK_INTERVAL",
     retention = "MCP_MESH_RETENTION",
     public_url_prefix = "MCP_MESH_PUBLIC_URL_PREFIX",
+    store = "MESH_REGISTRY_DB",
+    max_events = "MCP_MESH_EVENT_MAX_ROWS",
+    sweep_interval = "MCP_MESH_SWEEP_INTERVAL",
+    proxy_timeout = "MCP_MESH_PROXY_TIMEOUT",
+    admin_port = "MCP_MESH_ADMIN_PORT",
 });
 
 /// A value: what the variable would hold, or a list of it.

@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -14,7 +13,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::config::{HttpConfig, PortTaken};
 
-/// The most connections at a time; further ones wait in the kernel's queue.
+/// The most connections at a time.
 const MAX_CONNECTIONS: usize = 2_048;
 
 /// Accepts connections, each with a permit of its own.
@@ -25,7 +24,7 @@ pub(crate) struct BoundedListener {
     end: CancellationToken,
 }
 
-/// A connection; its permit goes with it. It breaks when its node ends: axum serves each in a task that nobody owns.
+/// A connection; its permit goes with it. It breaks when its node ends.
 pub(crate) struct Connection {
     stream: TcpStream,
     end: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -67,30 +66,38 @@ impl BoundedListener {
     }
 }
 
-impl Listener for BoundedListener {
-    type Io = Connection;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
-        let permits = Arc::clone(&self.permits);
-        let permit = permits.acquire_owned().await.expect("nobody closes the semaphore");
-        // axum's own listener waits out a lack of file descriptors and drops connections that broke already.
-        let (stream, address) = Listener::accept(&mut self.listener).await;
-        let end = Box::pin(self.end.clone().cancelled_owned());
-        (Connection { stream, end, _permit: permit }, address)
+impl BoundedListener {
+    /// The next connection. It is not served before there is room for it.
+    ///
+    /// # Errors
+    /// When it broke already, or the system has no room for it: try again in a moment.
+    pub(super) async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        self.listener.accept().await
     }
 
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+    /// Room for a connection, if there is any.
+    pub(super) fn room(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.permits).try_acquire_owned().ok()
     }
-}
 
-impl Connection {
-    /// Small answers leave at once.
-    pub(crate) fn send_at_once(&mut self) {
-        if let Err(error) = self.stream.set_nodelay(true) {
+    /// Room for a connection, as soon as there is any.
+    pub(super) async fn wait_for_room(&self) -> OwnedSemaphorePermit {
+        Arc::clone(&self.permits).acquire_owned().await.expect("nobody closes the semaphore")
+    }
+
+    /// A connection that has room.
+    pub(super) fn connection(&self, stream: TcpStream, room: OwnedSemaphorePermit) -> Connection {
+        // Small answers leave at once.
+        if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection broke before it was served");
         }
+        Connection { stream, end: Box::pin(self.end.clone().cancelled_owned()), _permit: room }
+    }
+
+    #[cfg(test)]
+    pub(super) fn at_most(mut self, connections: usize) -> Self {
+        self.permits = Arc::new(Semaphore::new(connections));
+        self
     }
 }
 

@@ -1,6 +1,7 @@
 //! The parts of a node that call and are called, put together in the order in which they need each other.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,19 +13,22 @@ use http::{Request, Response};
 use mesh_gossip::catalog::AgentId;
 use mesh_gossip::{Gossip, MemberId};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::{Plug, StartError, Tasks};
+use crate::admin::spans::SpanSearch;
 use crate::admin::{self, About, AdminState, Observer};
 use crate::call::exchange;
 use crate::call::question::{Desk, Questions};
 use crate::call::quic::serve::{ServeLimits, Server, serve};
 use crate::call::{CallSettings, Caller};
-use crate::config::NodeConfig;
+use crate::config::{Access, HttpConfig, NodeConfig, PortTaken};
 use crate::health::Verdict;
+use crate::http::listener::BoundedListener;
 use crate::mcp::access::{AccessRules, guard};
 use crate::mcp::{Endpoint, Gateway, Own, Relay, Surface};
 use crate::propagation::Propagation;
-use crate::registry::{self, Registry};
+use crate::registry::{self, Registry, Service};
 use crate::run::{RunSettings, Runner};
 use crate::tool::ToolHost;
 use crate::trace::Ring;
@@ -116,14 +120,14 @@ pub(super) fn gateway(config: &NodeConfig, caller: &Caller, own: &Endpoint, task
     Some(Endpoint::new(move || gateway.session(), None))
 }
 
-/// What other nodes may ask, and what meshctl asks. The future answers the former.
+/// What other nodes may ask, what meshctl asks, and where spans are asked for. The future answers other nodes.
 pub(super) async fn administration(
     config: &NodeConfig,
     caller: &Caller,
     host: &Arc<dyn ToolHost>,
     agent: watch::Receiver<AgentId>,
     url: Option<String>,
-) -> Result<(Router, impl Future<Output = ()> + Send + use<>), StartError> {
+) -> Result<(Router, SpanSearch, impl Future<Output = ()> + Send + use<>), StartError> {
     let (gossip, caller) = (Arc::clone(caller.gossip()), caller.clone());
     let observer = Observer::new(&gossip);
     let desk = observer.answer_at(Desk::default(), Arc::clone(host), caller.ring().clone());
@@ -136,16 +140,17 @@ pub(super) async fn administration(
         mesh: config.mesh.name.clone(),
         url,
     };
+    let search = SpanSearch::new(Arc::clone(&gossip), questions.clone());
     let router = admin::router(AdminState { gossip, caller, questions, observer, about });
-    Ok((router, answers))
+    Ok((router, search, answers))
 }
 
-/// The rules on who may call.
-pub(super) fn access(config: &NodeConfig, url: &str) -> Arc<AccessRules> {
+/// The rules on who may call, when those beyond loopback may do what `access` says.
+pub(super) fn access(config: &NodeConfig, url: &str, access: &Access) -> Arc<AccessRules> {
     let advertised = url.parse::<http::Uri>().ok().and_then(|url| url.host().map(str::to_owned));
     let names = advertised.iter().map(|name| name.trim_start_matches('[').trim_end_matches(']'));
     let origins = config.http.allowed_origins.iter().map(String::as_str);
-    Arc::new(AccessRules::new(&config.http.access, names, origins))
+    Arc::new(AccessRules::new(access, names, origins))
 }
 
 /// Everything MCP, behind the rules on who may call: the agent's own server, and where that is wanted the whole mesh, and
@@ -165,24 +170,55 @@ pub(super) fn mcp(
 }
 
 /// The registry, where it is wanted and there is HTTP to serve it.
-pub(super) fn registry(
+///
+/// # Errors
+/// [`StartError::Store`].
+pub(super) async fn registry(
     config: &NodeConfig,
     gossip: &Arc<Gossip>,
     verdict: &watch::Receiver<Verdict>,
+    search: SpanSearch,
     tasks: &Tasks,
-) -> Option<Registry> {
+) -> Result<Option<Service>, StartError> {
     if !config.registry.is_served(config.role) || !config.http.enabled {
-        return None;
+        return Ok(None);
     }
     let (registry, task) = Registry::new(config, gossip, verdict.clone());
     tasks.spawn(task);
-    Some(registry)
+    let (service, task) = Service::open(config, registry, search).await?;
+    tasks.spawn(task);
+    Ok(Some(service))
 }
 
-/// Its routes under the same rules as MCP, and what is said where nobody answers.
-pub(super) fn registry_routes(registry: &Registry, rules: &Arc<AccessRules>) -> (Router, MethodRouter) {
-    let routes = registry.router().layer(middleware::from_fn_with_state(Arc::clone(rules), guard));
-    (routes, registry::otherwise())
+/// Its routes under the same rules as MCP, and what is said where nobody answers. The administration is for this machine
+/// only, unless it has a port of its own.
+pub(super) fn registry_routes(
+    service: &Service,
+    config: &NodeConfig,
+    url: &str,
+    rules: &Arc<AccessRules>,
+) -> (Router, MethodRouter) {
+    let routes = service.router().layer(middleware::from_fn_with_state(Arc::clone(rules), guard));
+    if config.registry.admin_port.is_some() {
+        return (routes, registry::otherwise());
+    }
+    let near = access(config, url, &Access::Loopback);
+    let administration = service.administration().layer(middleware::from_fn_with_state(near, guard));
+    (routes.merge(administration), registry::otherwise())
+}
+
+/// Serves the administration of the registry on a port of its own, where that is wanted: to whoever reaches it.
+///
+/// # Errors
+/// [`StartError::Http`] when the port is taken.
+pub(super) async fn admin_port(config: &NodeConfig, service: &Service, tasks: &Tasks) -> Result<(), StartError> {
+    let Some(port) = config.registry.admin_port else { return Ok(()) };
+    let listen = SocketAddr::new(config.http.listen.ip(), port);
+    let at = HttpConfig { listen, port_taken: PortTaken::Refuse, ..config.http.clone() };
+    let listener = BoundedListener::bind(&at, tasks.end.clone()).await?;
+    let router = service.administration().fallback_service(registry::otherwise());
+    tasks.spawn(crate::http::serve::serve(listener, router, CancellationToken::new()));
+    Ok(())
 }
 
 /// For agents that speak HTTP only.

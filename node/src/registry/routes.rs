@@ -43,6 +43,11 @@ pub(super) fn router(registry: Registry) -> Router {
         .with_state(registry)
 }
 
+/// Those that pages ask for, too.
+pub(super) fn shown(registry: Registry) -> Router {
+    Router::new().route("/health", get(health).head(health_head)).route("/agents", get(agents)).with_state(registry)
+}
+
 /// An error as clients of the registry know it.
 pub(super) fn error(status: StatusCode, message: impl Into<String>) -> Response {
     let body = json!({"error": message.into(), "timestamp": Timestamp::now()});

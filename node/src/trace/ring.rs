@@ -82,6 +82,12 @@ impl Ring {
         self.held().spans.back().cloned()
     }
 
+    /// Those that ended last, at most `most`, in the order in which they ended.
+    pub fn newest(&self, most: usize) -> Vec<Span> {
+        let held = self.held();
+        held.spans.iter().skip(held.spans.len().saturating_sub(most)).cloned().collect()
+    }
+
     /// How many spans are remembered.
     pub fn len(&self) -> usize {
         self.held().spans.len()
@@ -116,6 +122,8 @@ mod tests {
         traces.iter().for_each(|trace| record(&few, trace, ""));
         assert_eq!(traces.map(|trace| few.spans_of(trace.trace_id).len()), [0, 1, 1]);
         assert_eq!(few.last().unwrap().trace, traces[2].trace_id);
+        assert_eq!(few.newest(1), few.spans_of(traces[2].trace_id));
+        assert_eq!(few.newest(9).len(), 2);
 
         let small = Ring::bounded(usize::MAX, 10_000);
         (0..1000).for_each(|_| record(&small, &traces[0], &"x".repeat(400)));

@@ -1,0 +1,286 @@
+//! Serves connections: as many as there is room for, the idle ones giving way to new ones.
+//!
+//! A client that connects and says nothing, or half of something, keeps nobody from being served: where there is no room
+//! the connection that has been idle for the longest is ended, and none is idle for more than [`IDLE`].
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use bytes::Bytes;
+use http::Request;
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+use super::listener::{BoundedListener, Connection};
+
+/// How long a connection may wait for the head of a request to be complete.
+const IDLE: Duration = Duration::from_secs(75);
+
+/// How long one more connection waits for an idle one to give way before it looks again.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// All connections that are served.
+#[derive(Debug, Default)]
+struct Guests {
+    entered: AtomicU64,
+    /// By the order in which they came. The lock is held for one look or one entry.
+    present: Mutex<BTreeMap<u64, Arc<Guest>>>,
+}
+
+/// One connection.
+#[derive(Debug, Default)]
+struct Guest {
+    /// How many requests are under way; an answer that is still being sent is one.
+    requests: AtomicUsize,
+    /// Counts up with every request, so that of two idle ones the one that did something later is known.
+    last: AtomicU64,
+    /// Fires when it is to give way.
+    give_way: CancellationToken,
+}
+
+/// A request under way.
+#[derive(Debug)]
+struct Busy(Arc<Guest>);
+
+/// An answer; as long as it is being sent its request is under way.
+struct Answer {
+    body: Body,
+    _busy: Busy,
+}
+
+/// Serves whatever `listener` accepts until `close` fires, then finishes what is under way.
+pub(crate) async fn serve(mut listener: BoundedListener, router: Router, close: CancellationToken) {
+    let guests = Arc::new(Guests::default());
+    let tasks = TaskTracker::new();
+    loop {
+        let accepted = async {
+            let (stream, peer) = next(&mut listener, &guests).await;
+            let permit = loop {
+                if let Some(permit) = listener.room() {
+                    break permit;
+                }
+                guests.make_room();
+                if let Ok(permit) = timeout(LOOK_AGAIN, listener.wait_for_room()).await {
+                    break permit;
+                }
+            };
+            (listener.connection(stream, permit), peer)
+        };
+        let (connection, peer) = tokio::select! {
+            accepted = accepted => accepted,
+            () = close.cancelled() => break,
+        };
+        tasks.spawn(one(connection, peer, router.clone(), Arc::clone(&guests), close.clone()));
+    }
+    drop(listener);
+    tasks.close();
+    tasks.wait().await;
+}
+
+/// The next connection. Where the system has no room for one more, an idle one gives way.
+async fn next(listener: &mut BoundedListener, guests: &Guests) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) => {
+                tracing::debug!(%error, "a connection was not accepted");
+                guests.make_room();
+                sleep(LOOK_AGAIN).await;
+            }
+        }
+    }
+}
+
+/// Serves one connection until it ends, or is idle and shall.
+async fn one(connection: Connection, peer: SocketAddr, router: Router, guests: Arc<Guests>, close: CancellationToken) {
+    let (number, guest) = guests.enter();
+    let serving = {
+        let (guest, guests) = (Arc::clone(&guest), Arc::clone(&guests));
+        service_fn(move |mut request: Request<Incoming>| {
+            let busy = Busy::new(&guest, &guests);
+            request.extensions_mut().insert(ConnectInfo(peer));
+            let answered = router.clone().oneshot(request.map(Body::new));
+            async move {
+                let Ok(response) = answered.await;
+                Ok::<_, Infallible>(response.map(|body| Body::new(Answer { body, _busy: busy })))
+            }
+        })
+    };
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(IDLE);
+    let mut served = std::pin::pin!(builder.serve_connection(TokioIo::new(connection), serving).with_upgrades());
+    let mut is_leaving = false;
+    loop {
+        tokio::select! {
+            ended = served.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::trace!(%error, %peer, "a connection broke");
+                }
+                break;
+            }
+            () = async { tokio::select! { () = guest.give_way.cancelled() => {}, () = close.cancelled() => {} } },
+                if !is_leaving =>
+            {
+                if guest.is_idle() {
+                    break;
+                }
+                served.as_mut().graceful_shutdown();
+                is_leaving = true;
+            }
+        }
+    }
+    guests.leave(number);
+}
+
+impl Guests {
+    fn enter(&self) -> (u64, Arc<Guest>) {
+        let number = self.entered.fetch_add(1, Ordering::Relaxed);
+        let guest = Arc::new(Guest { last: number.into(), ..Guest::default() });
+        self.present().insert(number, Arc::clone(&guest));
+        (number, guest)
+    }
+
+    fn leave(&self, number: u64) {
+        self.present().remove(&number);
+    }
+
+    /// Ends the connection that has been idle for the longest.
+    fn make_room(&self) {
+        let present = self.present();
+        let idle = present.values().filter(|guest| guest.is_idle() && !guest.give_way.is_cancelled());
+        if let Some(guest) = idle.min_by_key(|guest| guest.last.load(Ordering::Relaxed)) {
+            guest.give_way.cancel();
+        }
+    }
+
+    fn present(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Arc<Guest>>> {
+        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Guest {
+    fn is_idle(&self) -> bool {
+        self.requests.load(Ordering::Acquire) == 0
+    }
+}
+
+impl Busy {
+    fn new(guest: &Arc<Guest>, guests: &Guests) -> Self {
+        guest.requests.fetch_add(1, Ordering::AcqRel);
+        guest.last.store(guests.entered.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        Self(Arc::clone(guest))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.requests.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl http_body::Body for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::config::HttpConfig;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    async fn served(most: usize, router: Router) -> (SocketAddr, CancellationToken) {
+        let close = CancellationToken::new();
+        let listener = BoundedListener::bind(&HttpConfig::default(), CancellationToken::new()).await.unwrap();
+        let listener = listener.at_most(most);
+        let address = listener.address();
+        tokio::spawn(serve(listener, router, close.clone()));
+        (address, close)
+    }
+
+    async fn ask(address: SocketAddr, path: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        timeout(PATIENCE, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn those_who_say_nothing_or_half_of_something_give_way_to_those_who_ask() {
+        let (address, _close) = served(4, Router::new().route("/", get(|| async { "here" }))).await;
+        let mut idle = Vec::new();
+        for number in 0..20 {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let begun = ["", "GET / HT", "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"][number % 3];
+            stream.write_all(begun.as_bytes()).await.unwrap();
+            idle.push(stream);
+        }
+        for _ in 0..8 {
+            assert!(ask(address, "/").await.ends_with("here"));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_under_way_does_not_give_way_and_is_finished_when_the_node_closes() {
+        let (finish, finished) = oneshot::channel::<()>();
+        let finished = Arc::new(tokio::sync::Mutex::new(Some(finished)));
+        let slow = get(move || {
+            let finished = Arc::clone(&finished);
+            async move {
+                let finished = finished.lock().await.take().unwrap();
+                finished.await.unwrap();
+                "done"
+            }
+        });
+        let (address, close) = served(2, Router::new().route("/slow", slow).route("/", get(|| async { "here" }))).await;
+        let slow = tokio::spawn(ask(address, "/slow"));
+        for _ in 0..6 {
+            let idle = TcpStream::connect(address).await.unwrap();
+            assert!(ask(address, "/").await.ends_with("here"));
+            drop(idle);
+        }
+        close.cancel();
+        finish.send(()).unwrap();
+        assert!(slow.await.unwrap().ends_with("done"));
+    }
+}
