@@ -1,10 +1,12 @@
 //! From what a seed sees to what is worth an event. Pure: what is seen comes in, events go out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use mesh_gossip::View;
 use mesh_gossip::catalog::{AgentEntry, AgentType, Standing, Status};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::store::{Event, EventType};
@@ -49,7 +51,16 @@ pub(super) enum Condition {
 pub(super) struct Chronicle {
     agents: BTreeMap<String, Known>,
     /// By consumer, function and place among its dependencies.
-    resolved: BTreeMap<(String, String, usize), AuditTrace>,
+    resolved: BTreeMap<(String, String, usize), Last>,
+}
+
+/// What was last told of a dependency: enough to see whether something else is to be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Last {
+    /// The agent that was chosen.
+    agent: Option<String>,
+    chosen: u64,
+    stages: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -127,13 +138,14 @@ impl Chronicle {
     /// Whether `trace` is worth an event: another choice, or other reasons among several candidates.
     pub(super) fn resolve(&mut self, agent_name: &str, function: &str, mut trace: AuditTrace) -> Option<Event> {
         let place = (trace.consumer.clone(), function.to_owned(), trace.dep_index);
+        let last = Last::of(&trace);
         let prior = self.resolved.get(&place);
-        if !is_news(&trace, prior) {
+        if !is_news(&trace, &last, prior) {
             return None;
         }
-        let before = prior.and_then(|prior| prior.chosen.as_ref()).map(|chosen| chosen.agent_id.clone());
+        let before = prior.and_then(|prior| prior.agent.clone());
         if prior.is_some() || self.resolved.len() < MAX_PLACES {
-            self.resolved.insert(place, trace.clone());
+            self.resolved.insert(place, last);
         }
         let now = trace.chosen.as_ref().map(|chosen| chosen.agent_id.clone());
         trace.prior_chosen = trace.prior_chosen.or(before).filter(|before| Some(before) != now.as_ref());
@@ -234,13 +246,26 @@ fn condition(entry: &AgentEntry<'_>) -> Condition {
     }
 }
 
-fn is_news(trace: &AuditTrace, prior: Option<&AuditTrace>) -> bool {
+impl Last {
+    fn of(trace: &AuditTrace) -> Self {
+        let agent = trace.chosen.as_ref().map(|chosen| chosen.agent_id.clone());
+        Self { agent, chosen: fingerprint(&trace.chosen), stages: fingerprint(&trace.stages) }
+    }
+}
+
+fn fingerprint(value: &impl Serialize) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    serde_json::to_vec(value).expect("a trace has only texts for keys").hash(&mut hasher);
+    hasher.finish()
+}
+
+fn is_news(trace: &AuditTrace, last: &Last, prior: Option<&Last>) -> bool {
     let contested = trace.stages.iter().any(|stage| stage.kept.len() + stage.evicted.len() >= 2);
     let evicted = trace.stages.iter().any(|stage| !stage.evicted.is_empty());
     let worthy = contested || (trace.chosen.is_none() && evicted);
     match prior {
         None => worthy || trace.chosen.is_some(),
-        Some(prior) => trace.chosen != prior.chosen || (worthy && trace.stages != prior.stages),
+        Some(prior) => last.chosen != prior.chosen || (worthy && last.stages != prior.stages),
     }
 }
 
