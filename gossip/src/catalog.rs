@@ -81,7 +81,8 @@ pub struct AgentEntry<'a> {
     pub offers: Option<&'a Arc<Offers>>,
     /// How it fares; `None` when it never said, which counts as healthy.
     pub health: Option<&'a Arc<Health>>,
-    /// What membership thinks of its member.
+    /// What membership thinks of its member; at first not worse than suspect for agents that their member merely spoke
+    /// for.
     pub standing: Standing,
 }
 
@@ -91,8 +92,16 @@ pub struct Catalog {
     epoch: u64,
     owners: Sorted<Owner, Entry>,
     /// Only those who are not alive.
-    doubted: Sorted<MemberId, Standing>,
+    doubted: Sorted<MemberId, Doubt>,
     buckets: Sorted<Arc<str>, Arc<Bucket>>,
+}
+
+/// What is thought of a member that is not alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Doubt {
+    standing: Standing,
+    /// The agents that it speaks for are another matter: they may well be there.
+    is_survived: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -132,7 +141,7 @@ impl Catalog {
         let named = tools.filter(|tool| !tool.capability.is_empty());
         let capabilities: BTreeSet<Arc<str>> = named.map(|tool| tool.capability.clone()).collect();
         self.put_entry(owner, Entry { offers: offers.clone(), health: entry.health.clone() });
-        let standing = self.standing(&owner.member);
+        let standing = self.standing_of(owner);
         self.epoch += 1;
         for capability in capabilities {
             self.change_bucket(&capability, |rows| {
@@ -175,20 +184,36 @@ impl Catalog {
     /// Takes in what membership thinks of `member`; a member that it never spoke of is alive. Says whether that changed
     /// what can be resolved. Costs what the member offers, so a seed that speaks for thousands is some milliseconds.
     pub fn set_standing(&mut self, member: MemberId, standing: Standing) -> bool {
-        if self.standing(&member) == standing {
+        self.doubt(member, Doubt { standing, is_survived: false })
+    }
+
+    /// Takes in that `member` is gone and that the agents it speaks for may be there all the same: their offers rank last
+    /// until [`Self::set_standing`] says that they are out, too. Says whether that changed what can be resolved.
+    pub fn survive(&mut self, member: MemberId) -> bool {
+        self.doubt(member, Doubt { standing: Standing::Gone, is_survived: true })
+    }
+
+    /// Whether `member` speaks for agents that are not itself.
+    pub fn speaks_for_others(&self, member: MemberId) -> bool {
+        self.owners_of(member).any(|(owner, _)| !owner.agent.belongs_to(&member))
+    }
+
+    fn doubt(&mut self, member: MemberId, doubt: Doubt) -> bool {
+        let known = self.doubted.get(&member).copied();
+        if known == Some(doubt) || (known.is_none() && doubt.standing == Standing::Alive) {
             return false;
         }
-        if standing == Standing::Alive {
+        if doubt.standing == Standing::Alive {
             self.doubted.remove(&member);
         } else {
-            self.doubted.insert(member, standing);
+            self.doubted.insert(member, doubt);
         }
         self.epoch += 1;
         let capabilities = self.capabilities_of(member);
         for capability in &capabilities {
             self.change_bucket(capability, |rows| {
                 for row in rows.iter_mut().filter(|row| row.offer.member == member) {
-                    row.standing = standing;
+                    row.standing = doubt.of(row.offer.agent(), &member);
                 }
             });
         }
@@ -217,7 +242,7 @@ impl Catalog {
 
     /// What membership thinks of `member`.
     pub fn standing(&self, member: &MemberId) -> Standing {
-        self.doubted.get(member).copied().unwrap_or_default()
+        self.doubted.get(member).map_or(Standing::Alive, |doubt| doubt.standing)
     }
 
     /// What is known of one agent.
@@ -249,8 +274,12 @@ impl Catalog {
     }
 
     fn entry<'a>(&'a self, owner: &'a Owner, entry: &'a Entry) -> AgentEntry<'a> {
-        let standing = self.standing(&owner.member);
+        let standing = self.standing_of(owner);
         AgentEntry { owner, offers: entry.offers.as_ref(), health: entry.health.as_ref(), standing }
+    }
+
+    fn standing_of(&self, owner: &Owner) -> Standing {
+        self.doubted.get(&owner.member).map_or(Standing::Alive, |doubt| doubt.of(&owner.agent, &owner.member))
     }
 
     fn put_entry(&mut self, owner: &Owner, entry: Entry) {
@@ -286,6 +315,16 @@ impl Catalog {
 
 fn status_of(health: Option<&Health>, tool: &Tool) -> Status {
     health.map_or(Status::Healthy, |health| health.of(&tool.function))
+}
+
+impl Doubt {
+    /// What is thought of `agent`, for which `member` speaks.
+    fn of(self, agent: &AgentId, member: &MemberId) -> Standing {
+        match self.is_survived && !agent.belongs_to(member) {
+            true => Standing::Suspect,
+            false => self.standing,
+        }
+    }
 }
 
 impl Offer {

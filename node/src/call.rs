@@ -5,6 +5,7 @@ pub mod balance;
 pub mod breaker;
 mod choose;
 mod course;
+mod doubt;
 pub mod error;
 pub mod exchange;
 pub mod http;
@@ -35,6 +36,7 @@ pub use self::error::CallError;
 pub use self::request::{Reply, Request, Tailor, Target};
 
 use self::course::Course;
+use self::doubt::Doubts;
 use self::http::Http;
 use self::meters::Meters;
 use self::neighbours::Neighbours;
@@ -82,6 +84,7 @@ struct Inner {
     peers: Peers,
     budget: Budget,
     meters: Meters,
+    doubts: Doubts,
     places: Semaphore,
     started: Instant,
 }
@@ -105,6 +108,7 @@ impl Caller {
     pub fn new(gossip: Arc<Gossip>, settings: CallSettings, ring: Ring, neighbours: Neighbours) -> Self {
         let inner = Inner {
             lines: Lines::new(Arc::clone(&gossip)),
+            doubts: Doubts::new(Arc::clone(&gossip)),
             gossip,
             ring,
             neighbours,
@@ -153,6 +157,11 @@ impl Caller {
         let inner = &*self.inner;
         inner.budget.earn();
         Course::begin(inner, request, updates).await.run().await
+    }
+
+    /// From now on `registry`, this node's own, hears when its agents cannot be reached.
+    pub(crate) fn tells(&self, registry: crate::registry::Registry) {
+        self.inner.doubts.are_heard_by(registry);
     }
 
     /// Who will do for `selector` now, asked in the namespace of this node, and why others will not.

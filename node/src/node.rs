@@ -201,7 +201,7 @@ impl Node {
         let (admin, search, answers) =
             parts::administration(&config, &caller, &plug.host, agents.clone(), url.clone()).await?;
         tasks.spawn(answers);
-        let registry = parts::registry(&config, &gossip, &verdict, search, &tasks).await?;
+        let registry = parts::registry(&config, &caller, &verdict, search, &tasks).await?;
         if let Some(registry) = &registry {
             parts::admin_port(&config, registry, &tasks).await?;
         }

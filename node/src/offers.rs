@@ -28,6 +28,9 @@ pub const VERSION_LABEL: &str = "version";
 /// The label of those who are no agents: what it says is their role.
 pub const ROLE_LABEL: &str = "role";
 
+/// The label of those who serve the registry API.
+pub const REGISTRY_LABEL: &str = "registry";
+
 /// What an offer says of a tool that may ask the MCP client that calls it something.
 pub(crate) const ASKS_CLIENT: &str = "asks_client";
 
@@ -78,6 +81,9 @@ fn labels(config: &NodeConfig) -> BTreeMap<String, String> {
     ];
     let mut labels: BTreeMap<_, _> = ours.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     labels.extend(config.labels.clone());
+    if config.registry.is_served(config.role) && config.http.enabled {
+        labels.insert(REGISTRY_LABEL.to_owned(), "http".to_owned());
+    }
     if config.role != Role::Agent {
         labels.insert(ROLE_LABEL.to_owned(), config.role.word().to_owned());
     }

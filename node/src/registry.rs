@@ -13,6 +13,7 @@ mod chronicle;
 mod cycle;
 mod dashboard;
 pub mod events;
+mod forward;
 mod history;
 mod jobs;
 mod keeper;
@@ -36,21 +37,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::routing::{MethodRouter, any};
-use mesh_gossip::Gossip;
 use mesh_gossip::catalog::AgentId;
+use mesh_gossip::gossip::RegisterError;
 use mesh_gossip::resolve::Resolver;
+use mesh_gossip::{Gossip, MemberId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
 use self::book::Entry;
 use self::events::Sink;
+pub(crate) use self::forward::doubt;
+use self::keeper::{Asker, Command, Keeper};
 pub use self::keeper::{Beat, Refused, Registered};
-use self::keeper::{Command, Keeper};
 use self::listing::{AgentInfo, Listing};
 use self::registration::Registration;
 pub use self::routes::SurfaceAnswer;
 pub(crate) use self::service::Service;
 pub use self::store::StoreError;
+use crate::call::exchange;
 use crate::config::{NodeConfig, RegistryConfig};
 use crate::health::Verdict;
 
@@ -62,7 +66,10 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// The registry of one node: whatever its routes ask. Cheap to clone.
 #[derive(Clone)]
-pub struct Registry(Arc<Inner>);
+pub struct Registry {
+    inner: Arc<Inner>,
+    asker: Asker,
+}
 
 struct Inner {
     gossip: Arc<Gossip>,
@@ -96,8 +103,9 @@ impl Registry {
         let (commands, asked) = mpsc::channel(COMMANDS_WAITING);
         let (events, resolver) = (Sink::new(), Arc::new(Resolver::new()));
         let config = node.registry.clone();
-        let keeper = Keeper::new(Arc::clone(gossip), events.clone(), config.clone(), Arc::clone(&resolver));
-        let registry = Self(Arc::new(Inner {
+        let (known, heard) = (Arc::clone(&resolver), events.clone());
+        let keeper = Keeper::new(Arc::clone(gossip), heard, config.clone(), known, commands.downgrade());
+        let inner = Arc::new(Inner {
             gossip: Arc::clone(gossip),
             resolver,
             config,
@@ -107,28 +115,42 @@ impl Registry {
             events,
             verdict,
             began: Instant::now(),
-        }));
-        (registry, keeper.run(asked))
+        });
+        (Self { inner, asker: Asker::Agent }, keeper.run(asked))
+    }
+
+    /// Answers the members that pass on what agents say to them, or doubt our agents. The future does.
+    ///
+    /// # Errors
+    /// [`RegisterError`] when somebody does already.
+    pub(crate) async fn serve_members(&self) -> Result<impl Future<Output = ()> + Send + use<>, RegisterError> {
+        let streams = self.gossip().register(forward::KIND, forward::REQUESTS_WAITING).await?;
+        Ok(exchange::serve(forward::Forwarded::new(self), streams))
+    }
+
+    /// The same as other seeds ask it: what they pass on is not passed on again.
+    fn for_members(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner), asker: Asker::Seed }
     }
 
     /// The gossip beneath, with the view of the mesh.
     pub fn gossip(&self) -> &Arc<Gossip> {
-        &self.0.gossip
+        &self.inner.gossip
     }
 
     /// What remembers answers; ask it with this node's views only.
     pub fn resolver(&self) -> &Resolver {
-        &self.0.resolver
+        &self.inner.resolver
     }
 
     /// What it was told when it started.
     pub fn config(&self) -> &RegistryConfig {
-        &self.0.config
+        &self.inner.config
     }
 
     /// What happens to agents, from now on.
     pub fn events(&self) -> &Sink {
-        &self.0.events
+        &self.inner.events
     }
 
     /// Takes in what an agent says of itself, and answers it. Dropping the future leaves open whether it was taken in.
@@ -136,8 +158,8 @@ impl Registry {
     /// # Errors
     /// [`Unavailable`]; within, why it is refused.
     pub async fn register(&self, told: Registration) -> Result<Result<Registered, Refused>, Unavailable> {
-        let told = Box::new(told);
-        self.ask(|done| Command::Register { told, done }).await
+        let (told, from) = (Box::new(told), self.asker);
+        self.ask(|done| Command::Register { told, from, done }).await
     }
 
     /// Takes in that an agent is there. Dropping the future leaves open whether its lease was renewed.
@@ -145,15 +167,28 @@ impl Registry {
     /// # Errors
     /// [`Unavailable`].
     pub async fn beat(&self, agent: AgentId) -> Result<Beat, Unavailable> {
-        self.ask(|done| Command::Beat { agent, done }).await
+        let from = self.asker;
+        self.ask(|done| Command::Beat { agent, from, done }).await
     }
 
-    /// Takes in that an agent leaves. Dropping the future leaves open whether it did.
+    /// Takes in that an agent leaves; gives the seed that speaks for it, when that is another one. Dropping the future
+    /// leaves open whether it did.
     ///
     /// # Errors
     /// [`Unavailable`].
-    pub async fn withdraw(&self, agent: AgentId) -> Result<(), Unavailable> {
-        self.ask(|done| Command::Withdraw { agent, done }).await
+    pub async fn withdraw(&self, agent: AgentId) -> Result<Option<MemberId>, Unavailable> {
+        let from = self.asker;
+        self.ask(|done| Command::Withdraw { agent, from, done }).await
+    }
+
+    /// Somebody could not reach `agent`: whether anybody is there is looked at without anybody waiting for it. Dropping
+    /// the future leaves open whether it is.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn doubt(&self, agent: AgentId) -> Result<(), Unavailable> {
+        let told = timeout(ANSWER_WITHIN, self.inner.commands.send(Command::Doubt { agent }));
+        told.await.map_err(|_| Unavailable)?.map_err(|_| Unavailable)
     }
 
     /// Makes these agents register again, all of them when none are named; says how many.
@@ -178,7 +213,7 @@ impl Registry {
     /// [`Unavailable`].
     pub async fn agents(&self) -> Result<Vec<AgentInfo>, Unavailable> {
         let entries = self.entries().await?;
-        let inner = Arc::clone(&self.0);
+        let inner = Arc::clone(&self.inner);
         let listed =
             tokio::task::spawn_blocking(move || Listing::new(&inner.gossip.view(), &inner.resolver, &entries).agents());
         listed.await.map_err(|_| Unavailable)
@@ -186,25 +221,25 @@ impl Registry {
 
     /// What the node's own check found last.
     pub fn verdict(&self) -> Verdict {
-        self.0.verdict.borrow().clone()
+        self.inner.verdict.borrow().clone()
     }
 
     fn name(&self) -> &str {
-        &self.0.name
+        &self.inner.name
     }
 
     fn version(&self) -> &str {
-        &self.0.version
+        &self.inner.version
     }
 
     fn uptime(&self) -> Duration {
-        self.0.began.elapsed()
+        self.inner.began.elapsed()
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Unavailable> {
         let (done, answer) = oneshot::channel();
         let asked = async {
-            self.0.commands.send(command(done)).await.map_err(|_| Unavailable)?;
+            self.inner.commands.send(command(done)).await.map_err(|_| Unavailable)?;
             answer.await.map_err(|_| Unavailable)
         };
         timeout(ANSWER_WITHIN, asked).await.map_err(|_| Unavailable)?

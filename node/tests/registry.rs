@@ -9,8 +9,9 @@ use async_trait::async_trait;
 use axum::routing::post;
 use axum::{Json, Router};
 use bytes::Bytes;
-use mesh_gossip::resolve::Query;
+use mesh_gossip::View;
 use mesh_gossip::resolve::selector::Selector;
+use mesh_gossip::resolve::{Query, resolve};
 use mesh_gossip::seeds::SeedSpec;
 use mesh_node::call::{Request, Target};
 use mesh_node::config::NodeConfig;
@@ -22,6 +23,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
+use tokio_util::task::AbortOnDropHandle;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -224,6 +226,114 @@ async fn a_required_cycle_is_refused_and_a_broken_chain_is_told_all_along() {
     assert_eq!(listed["capabilities"][0]["unavailable_reason"], "required dep 'c' unresolved");
 }
 
+/// What a process has open: somewhere to connect to, and its connections. All of it goes when it is dropped.
+struct Place {
+    port: u16,
+    connections: watch::Receiver<usize>,
+    _holds: AbortOnDropHandle<()>,
+}
+
+async fn place() -> Place {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (count, connections) = watch::channel(0);
+    let hold = async move {
+        let mut held = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            held.push(stream);
+            count.send_replace(held.len());
+        }
+    };
+    Place { port, connections, _holds: AbortOnDropHandle::new(tokio::spawn(hold)) }
+}
+
+#[tokio::test]
+async fn an_agent_is_out_as_soon_as_its_process_ends_and_an_answer_of_any_kind_keeps_it() {
+    let home = tempfile::tempdir().unwrap();
+    let seed = start_seed(home.path(), |_| {}).await;
+    let (mut clock, app) = (place().await, place().await);
+    let at = |id: &str, kind: &str, port: u16| {
+        let mut agent = provider(id, id, id.split_once('-').unwrap().0);
+        (agent["http_port"], agent["agent_type"]) = (port.into(), kind.into());
+        agent
+    };
+    seed.register(&at("clock-1", "mcp_agent", clock.port)).await;
+    seed.register(&at("app-1", "api", app.port)).await;
+    seed.register(&at("nowhere-1", "mcp_agent", 1)).await;
+    seed.register(&consumer("dates-1", &[json!({"capability": "clock"})])).await;
+    let registry = |agent: &str| seed.client.post(format!("{}/doubt/{agent}", seed.url)).send();
+    assert_eq!(registry("clock-1").await.unwrap().status(), StatusCode::NOT_FOUND, "only members may doubt");
+    timeout(PATIENCE, clock.connections.wait_for(|count| *count > 0)).await.unwrap().unwrap();
+    assert_eq!(*app.connections.borrow(), 0, "nobody looks where applications may not be");
+    drop((clock, app));
+    seed.until_beat("dates-1", 202).await;
+    assert_eq!(seed.beat("clock-1").await, 410);
+    assert_eq!((seed.beat("app-1").await, seed.beat("nowhere-1").await), (200, 200));
+}
+
+#[tokio::test]
+async fn a_caller_that_is_refused_has_the_seed_look() {
+    let home = tempfile::tempdir().unwrap();
+    let seed = start_seed(home.path(), |_| {}).await;
+    let native = start_agent(home.path(), &seed, &[]).await;
+    native.ready().await;
+    // Nobody was ever there, so that no connection can have told.
+    let mut agent = provider("clock-1", "clock", "date");
+    agent["http_port"] = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port().into();
+    seed.register(&agent).await;
+    let query = Arc::new(Query::new(Selector::new("date")));
+    let refused = async {
+        while seed.beat("clock-1").await == 200 {
+            let call = Request::new(Target::Capability(Arc::clone(&query)), &b"{}"[..]);
+            assert!(native.caller().call(call).await.is_err());
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, refused).await.unwrap();
+    assert_eq!(seed.beat("clock-1").await, 410);
+}
+
+#[tokio::test]
+async fn two_seeds_are_one_registry_and_one_goes_on_when_the_other_is_gone() {
+    let home = tempfile::tempdir().unwrap();
+    let first = start_seed(home.path(), |_| {}).await;
+    let seeds = vec![SeedSpec::from(first.node.gossip().local_addresses()[0])];
+    let second = start_seed(home.path(), |config| config.mesh.seeds = Some(seeds)).await;
+    second.node.ready().await;
+    let dates = consumer("dates-1", &[json!({"capability": "date"})]);
+    assert_eq!(first.register(&provider("clock-1", "clock", "date")).await["status"], "success");
+    second.until_beat("clock-1", 200).await;
+    assert_eq!(first.register(&dates).await["dependencies_resolved"]["use"][0]["agent_id"], "clock-1");
+    second.until_beat("dates-1", 200).await;
+    assert_eq!(second.register(&dates).await["message"], "Agent updated via heartbeat");
+    let holders = || {
+        let view = second.node.gossip().view();
+        view.catalog().agents().filter(|agent| agent.owner.agent.as_str() == "dates-1").count()
+    };
+    assert_eq!(holders(), 1, "it is one agent");
+    assert_eq!(second.agent("dates-1").await["status"], "healthy");
+
+    // Dropped, it says no goodbye.
+    drop(first);
+    let selector = Selector::new("date");
+    let resolves = |view: &View| !resolve(view.catalog(), view.schemas(), &selector).candidates.is_empty();
+    let taken_over = async {
+        loop {
+            assert!(resolves(&second.node.gossip().view()), "there is no gap");
+            match second.beat("clock-1").await {
+                200 | 503 => {}
+                202 => return,
+                other => panic!("{other}"),
+            }
+        }
+    };
+    timeout(PATIENCE, taken_over).await.unwrap();
+    let answer = second.register(&dates).await;
+    assert_eq!(answer["dependencies_resolved"]["use"][0]["agent_id"], "clock-1");
+    assert_eq!(second.withdraw("clock-1").await, 204);
+    assert_eq!(second.beat("clock-1").await, 410);
+}
+
 #[tokio::test]
 async fn agents_on_both_sides_find_and_call_each_other() {
     let home = tempfile::tempdir().unwrap();
@@ -257,15 +367,10 @@ async fn agents_on_both_sides_find_and_call_each_other() {
     assert_eq!((&bound["function_name"], &bound["endpoint"]), (&json!("echo"), &json!(native.http_url().unwrap())));
 
     let query = Arc::new(Query::new(Selector::new("greeting")));
-    let ask = || native.caller().call(Request::new(Target::Capability(Arc::clone(&query)), &br#"{"name":"you"}"#[..]));
-    let said = async {
-        loop {
-            if let Ok(said) = ask().await {
-                return said;
-            }
-        }
-    };
-    let said = timeout(PATIENCE, said).await.unwrap();
+    let shown = |view: &Arc<View>| !query.answer(view.catalog(), view.schemas()).candidates.is_empty();
+    timeout(PATIENCE, native.gossip().watch().wait_for(shown)).await.unwrap().unwrap();
+    let call = Request::new(Target::Capability(Arc::clone(&query)), &br#"{"name":"you"}"#[..]);
+    let said = native.caller().call(call).await.unwrap();
     assert!(format!("{said:?}").contains("hello you"), "{said:?}");
     let ids: Vec<Value> = seed.agents("").await.into_iter().map(|agent| agent["id"].clone()).collect();
     assert_eq!(ids, [json!("greeter-1"), json!(native.agent_id().as_str())], "a seed is no agent");

@@ -38,6 +38,7 @@ impl Driver {
         if now.since(self.saved) >= SAVE_EVERY {
             self.save();
         }
+        self.draft.give_up(now, self.config.survival);
         self.tell_join_state();
     }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use crate::alive::{Address, MAX_ADDRESSES, MAX_ZONE_BYTES};
 use crate::config::{BadConfig, Config};
@@ -56,6 +57,9 @@ pub struct GossipConfig {
     pub zone: String,
     /// The parameters of the protocol. Default [`Config::lan`]. The same preset on all nodes.
     pub protocol: Config,
+    /// For how long the agents that a member spoke for, as a seed does, count after the member is gone: in that time another
+    /// seed takes them over. Default 20 s.
+    pub survival: Duration,
     /// The operator whose orders are obeyed. Without one, `operator.pub` in the state directory counts, if it is there.
     pub operator: Option<PublicKey>,
     /// Whether to remember members across restarts. Default [`Remember::Members`].
@@ -130,6 +134,7 @@ impl GossipConfig {
             seeds: Vec::new(),
             zone: String::new(),
             protocol: Config::lan(),
+            survival: Duration::from_secs(20),
             operator: None,
             remember: Remember::Members,
             bounds: Bounds::default(),

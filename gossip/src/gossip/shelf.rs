@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::Value as Json;
@@ -11,6 +12,7 @@ use super::keys::{Subject, subject};
 use crate::catalog::{self, AgentId, Catalog, Health, Offers, Owner};
 use crate::effects::Standing;
 use crate::id::MemberId;
+use crate::moment::Moment;
 use crate::record::{Record, Value};
 use crate::schema::{self, Digest};
 
@@ -26,6 +28,8 @@ pub(super) struct Shelf {
     schemas: Arc<Schemas>,
     /// How long each schema's text is, and who keeps it.
     keepers: BTreeMap<Digest, (usize, BTreeSet<MemberId>)>,
+    /// Members that are gone and spoke for others, and since when that is known.
+    survived: BTreeMap<MemberId, Option<Moment>>,
     schema_bytes: usize,
 }
 
@@ -44,10 +48,35 @@ impl Shelf {
             Standing::Suspect => catalog::Standing::Suspect,
             Standing::Dead | Standing::Left => catalog::Standing::Gone,
         };
+        if standing != catalog::Standing::Gone {
+            self.survived.remove(&member);
+        } else if self.survived.contains_key(&member) {
+            return;
+        } else if self.catalog.standing(&member) != standing && self.catalog.speaks_for_others(member) {
+            self.survived.insert(member, None);
+            self.catalog.survive(member);
+            return;
+        }
         self.catalog.set_standing(member, standing);
     }
 
+    /// Gives up the agents of members that have been gone for as long as they are waited for. Says whether there were any.
+    pub(super) fn give_up(&mut self, now: Moment, patience: Duration) -> bool {
+        let mut late = Vec::new();
+        for (member, since) in &mut self.survived {
+            if now.since(*since.get_or_insert(now)) >= patience {
+                late.push(*member);
+            }
+        }
+        for member in &late {
+            self.survived.remove(member);
+            self.catalog.set_standing(*member, catalog::Standing::Gone);
+        }
+        !late.is_empty()
+    }
+
     pub(super) fn forget(&mut self, member: MemberId) {
+        self.survived.remove(&member);
         self.catalog.forget(member);
         let kept: Vec<Digest> =
             self.keepers.iter().filter(|(_, (_, by))| by.contains(&member)).map(|(digest, _)| *digest).collect();

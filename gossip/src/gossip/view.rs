@@ -11,6 +11,7 @@ use crate::alive::{Address, Alive};
 use crate::catalog::Catalog;
 use crate::effects::Standing;
 use crate::id::MemberId;
+use crate::moment::Moment;
 use crate::record::{Key, Record, Value};
 
 /// The mesh at one moment, ourselves included. Never changes; ask for the next one.
@@ -217,6 +218,11 @@ impl Draft {
             dropped.iter().for_each(|record| shelf.withdraw(*id, record));
         });
         dropped
+    }
+
+    /// Gives up agents whose members have been gone for `patience`.
+    pub(super) fn give_up(&mut self, now: Moment, patience: Duration) {
+        self.changed |= self.shelf.give_up(now, patience);
     }
 
     /// Whether measuring again would tell something that nobody knows yet.

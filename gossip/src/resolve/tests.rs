@@ -450,3 +450,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_agent_survives_the_seed_that_spoke_for_it_ranks_last_and_goes_when_its_time_is_over() {
+    let mut catalog = Catalog::new();
+    let own = AgentId::native("seed", &member(7)).unwrap();
+    for agent in ["a-1", own.as_str()] {
+        catalog.apply(&owner(7, agent), Some(offers(agent, vec![tool("f", "c", &[], "2.0.0", &[])]))).unwrap();
+    }
+    catalog.apply(&owner(8, "b-1"), Some(offers("b-1", vec![tool("f", "c", &[], "1.0.0", &[])]))).unwrap();
+    assert!(catalog.speaks_for_others(member(7)));
+    assert_eq!(names(&ask(&catalog, "c"))[2], "b-1");
+    assert!(catalog.survive(member(7)) && !catalog.survive(member(7)));
+    assert_eq!(names(&ask(&catalog, "c")), ["b-1", "a-1"]);
+    catalog.apply(&owner(7, "d-1"), Some(offers("d-1", vec![tool("f", "c", &[], "1.0.0", &[])]))).unwrap();
+    assert_eq!(names(&ask(&catalog, "c")), ["b-1", "a-1", "d-1"]);
+    assert!(catalog.set_standing(member(7), Standing::Gone));
+    assert_eq!(names(&ask(&catalog, "c")), ["b-1"]);
+    assert!(catalog.set_standing(member(7), Standing::Alive));
+    assert_eq!(names(&ask(&catalog, "c")).len(), 4);
+}

@@ -63,10 +63,13 @@ pub(crate) struct AuditQuery {
     limit: Option<usize>,
 }
 
+/// The most agents of one node that are followed: a seed speaks for thousands, whose changes its registry's history tells.
+const MAX_AGENTS: usize = 256;
+
 impl Journal {
     /// Writes down what `view` changes for the agents of its own node.
     pub(super) fn follow(&self, view: &View) {
-        let agents = view.catalog().agents().filter(|agent| agent.owner.member == view.me());
+        let agents = view.catalog().agents().filter(|agent| agent.owner.member == view.me()).take(MAX_AGENTS);
         let mut places = Vec::new();
         for offers in agents.filter_map(|agent| agent.offers) {
             for tool in &offers.tools {

@@ -9,7 +9,7 @@ use mesh_gossip::resolve::Query;
 use mesh_gossip::resolve::selector::DEFAULT_NAMESPACE;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::attempt::{Attempt, Failed};
+use super::attempt::{Attempt, Failed, Way};
 use super::breaker::{self, Failure};
 use super::choose::{Eyes, Field};
 use super::options::CallOptions;
@@ -324,7 +324,12 @@ impl<'a> Course<'a> {
                 None => in_flight.answered(now),
             },
             Ok(_) => in_flight.answered(now),
-            Err(Failed::NotReceived { failure: Some(failure), .. }) => in_flight.failed(now, *failure),
+            Err(Failed::NotReceived { failure: Some(failure), .. }) => {
+                if *failure == Failure::Lost && matches!(way, Way::Http(_)) {
+                    inner.doubts.tell(&plan.owner);
+                }
+                in_flight.failed(now, *failure);
+            }
             Err(Failed::Lost { .. } | Failed::LostInAnswer { .. }) => in_flight.failed(now, Failure::Lost),
             Err(_) => {}
         }

@@ -80,12 +80,13 @@ struct Line {
 }
 
 impl Exchange {
-    /// Opens a line to `member`, connecting first if need be, within half a second. Dropping the future leaves nothing.
+    /// Opens a line to `member` for requests of that `kind`, connecting first if need be, within half a second. Dropping
+    /// the future leaves nothing.
     ///
     /// # Errors
     /// [`ExchangeError::Unreachable`].
-    pub async fn open(gossip: &Gossip, member: MemberId) -> Result<Self, ExchangeError> {
-        let stream = gossip.open(member, KIND, CONNECT).await?;
+    pub async fn open(gossip: &Gossip, member: MemberId, kind: u8) -> Result<Self, ExchangeError> {
+        let stream = gossip.open(member, kind, CONNECT).await?;
         Ok(Self(Line { stream, is_complete: false }))
     }
 

@@ -25,7 +25,7 @@ use self::replica::Replica;
 use self::ticket::Ticket;
 use super::endpoint::{Endpoint, SESSION_HEADER};
 use super::inbound::SESSION_KEY_HEADER;
-use crate::call::exchange::{Exchange, ExchangeError};
+use crate::call::exchange::{self, Exchange, ExchangeError};
 
 /// How many replicas are tried before the client is told that none can be reached.
 const MOST_TRIED: usize = 4;
@@ -106,7 +106,7 @@ impl Relay {
         match &replica.url {
             Some(url) => Ok(Line::Http(&self.0.http, url.clone())),
             None if replica.owner.member == self.0.gossip.me() => Ok(Line::Own(&self.0.own)),
-            None => Ok(Line::Member(Exchange::open(&self.0.gossip, replica.owner.member).await?)),
+            None => Ok(Line::Member(Exchange::open(&self.0.gossip, replica.owner.member, exchange::KIND).await?)),
         }
     }
 }

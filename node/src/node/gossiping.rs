@@ -31,6 +31,7 @@ pub(super) fn config(config: &NodeConfig) -> GossipConfig {
         seeds,
         zone: mesh.zone.clone(),
         protocol: mesh.protocol.clone(),
+        survival: config.registry.heartbeat_timeout,
         ..GossipConfig::new(mesh.name.clone())
     }
 }

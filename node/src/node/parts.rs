@@ -172,10 +172,10 @@ pub(super) fn mcp(
 /// The registry, where it is wanted and there is HTTP to serve it.
 ///
 /// # Errors
-/// [`StartError::Store`].
+/// [`StartError::Store`]; [`StartError::Calls`] when another node of this process has the same gossip.
 pub(super) async fn registry(
     config: &NodeConfig,
-    gossip: &Arc<Gossip>,
+    caller: &Caller,
     verdict: &watch::Receiver<Verdict>,
     search: SpanSearch,
     tasks: &Tasks,
@@ -183,8 +183,10 @@ pub(super) async fn registry(
     if !config.registry.is_served(config.role) || !config.http.enabled {
         return Ok(None);
     }
-    let (registry, task) = Registry::new(config, gossip, verdict.clone());
+    let (registry, task) = Registry::new(config, caller.gossip(), verdict.clone());
+    caller.tells(registry.clone());
     tasks.spawn(task);
+    tasks.spawn(registry.serve_members().await?);
     let (service, task) = Service::open(config, registry, search).await?;
     tasks.spawn(task);
     Ok(Some(service))

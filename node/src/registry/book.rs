@@ -136,6 +136,13 @@ impl Book {
         Ok(())
     }
 
+    /// Makes the lease of `agent` that number, because another seed had the one before.
+    pub fn renumber(&mut self, agent: &AgentId, lease: u64) {
+        if let Some(entry) = self.agents.get_mut(agent) {
+            Arc::make_mut(entry).lease = lease;
+        }
+    }
+
     /// A heartbeat of `agent`. Says whether that renewed a lease; if not, it has to register.
     pub fn beat(&mut self, now: Now, agent: &AgentId) -> bool {
         let Some(entry) = self.agents.get_mut(agent).filter(|entry| entry.state == State::Healthy) else {

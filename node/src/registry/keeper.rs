@@ -3,6 +3,9 @@
 //! A registration is answered when our own view shows what it changed, so that the answer contains it. While one batch of
 //! news is on its way to the mesh the next one gathers, so that thousands who arrive at once are a few dozen batches.
 
+mod succession;
+mod vigil;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -13,11 +16,12 @@ use mesh_gossip::moment::Moment;
 use mesh_gossip::record::Key;
 use mesh_gossip::resolve::Resolver;
 use mesh_gossip::resolve::selector::{Scope, Selector};
-use mesh_gossip::{Gossip, View};
+use mesh_gossip::{Gossip, MemberId, View};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use self::vigil::Vigil;
 use super::adoption;
 use super::answer::{Answered, Answers, SentSchemas, is_native};
 use super::book::{Book, Change, Entry, Full, Now, State};
@@ -32,15 +36,26 @@ use crate::config::RegistryConfig;
 /// What is asked of the task; each with a way to answer.
 pub(super) enum Command {
     /// An agent registers.
-    Register { told: Box<Registration>, done: oneshot::Sender<Result<Registered, Refused>> },
+    Register { told: Box<Registration>, from: Asker, done: oneshot::Sender<Result<Registered, Refused>> },
     /// An agent says that it is there.
-    Beat { agent: AgentId, done: oneshot::Sender<Beat> },
-    /// An agent says goodbye.
-    Withdraw { agent: AgentId, done: oneshot::Sender<()> },
+    Beat { agent: AgentId, from: Asker, done: oneshot::Sender<Beat> },
+    /// An agent says goodbye; the answer is the seed that has to be told instead.
+    Withdraw { agent: AgentId, from: Asker, done: oneshot::Sender<Option<MemberId>> },
+    /// Somebody could not reach an agent.
+    Doubt { agent: AgentId },
     /// Somebody wants to see the book.
     Entries { done: oneshot::Sender<Vec<Arc<Entry>>> },
     /// Agents have to register again; all of them without a name.
     Rotate { agents: Option<BTreeSet<AgentId>>, done: oneshot::Sender<usize> },
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// An agent, perhaps of another seed.
+    Agent,
+    /// Another seed, in whose eyes the agent is ours.
+    Seed,
 }
 
 /// What became of a heartbeat.
@@ -52,6 +67,8 @@ pub enum Beat {
     Changed,
     /// Nobody knows it, or it was given up: it has to register.
     Unknown,
+    /// That seed speaks for it: tell that one.
+    Elsewhere(MemberId),
 }
 
 /// What a registration is answered.
@@ -80,6 +97,9 @@ pub enum Refused {
     /// Its id is that of an agent on one of our own nodes.
     #[error("validation failed: agent_id: {0} is the id of an agent that speaks for itself")]
     Taken(AgentId),
+    /// Another seed speaks for it: tell that one.
+    #[error("{0} speaks for it")]
+    Elsewhere(MemberId),
     /// The book is full.
     #[error("failed to register agent: {0}")]
     Full(#[from] Full),
@@ -110,6 +130,9 @@ pub(super) struct Keeper {
     resolver: Arc<Resolver>,
     book: Book,
     publication: Publication,
+    vigil: Vigil,
+    /// Seeds that are gone, and since when we know.
+    mourned: BTreeMap<MemberId, Instant>,
     began: Instant,
     /// Registrations whose news is in the next batch, and in the one that is on its way.
     waiting: Vec<Waiting>,
@@ -150,7 +173,13 @@ impl Requirements for InView<'_> {
 }
 
 impl Keeper {
-    pub(super) fn new(gossip: Arc<Gossip>, events: Sink, config: RegistryConfig, resolver: Arc<Resolver>) -> Self {
+    pub(super) fn new(
+        gossip: Arc<Gossip>,
+        events: Sink,
+        config: RegistryConfig,
+        resolver: Arc<Resolver>,
+        commands: mpsc::WeakSender<Command>,
+    ) -> Self {
         let book = Book::new(config.heartbeat_timeout, config.retention);
         Self {
             gossip,
@@ -159,6 +188,8 @@ impl Keeper {
             resolver,
             book,
             publication: Publication::default(),
+            vigil: Vigil::new(commands),
+            mourned: BTreeMap::new(),
             began: Instant::now(),
             waiting: Vec::new(),
             on_the_way: Vec::new(),
@@ -172,26 +203,29 @@ impl Keeper {
         let mut look = interval(check_interval);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut news: Option<BoxFuture<'static, Vec<(Key, String)>>> = None;
+        let mut leases: Option<BoxFuture<'static, succession::Found>> = None;
         loop {
             if news.is_none() {
                 news = self.next_batch();
             }
-            let told = async {
-                match &mut news {
-                    Some(news) => news.await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 command = commands.recv() => match command {
                     Some(command) => self.obey(command),
                     None => return,
                 },
-                refused = told => {
+                refused = under_way(&mut news) => {
                     news = None;
                     self.told(&refused);
                 }
-                _ = look.tick() => self.look(),
+                found = under_way(&mut leases) => {
+                    leases = None;
+                    self.found(found);
+                }
+                probed = self.vigil.next() => self.probed(probed),
+                _ = look.tick() => {
+                    self.look();
+                    leases = leases.or_else(|| self.seek());
+                }
             }
         }
     }
@@ -204,25 +238,26 @@ impl Keeper {
     /// Whoever asked may be gone by the time of the answer; nothing is lost then.
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Register { told, done } => self.register(&told, done),
-            Command::Beat { agent, done } => drop(done.send(self.beat(&agent))),
-            Command::Withdraw { agent, done } => {
+            Command::Register { told, from, done } => self.register(&told, from, done),
+            Command::Beat { agent, from, done } => drop(done.send(self.beat(&agent, from))),
+            Command::Withdraw { agent, from, done } => {
                 self.withdraw(&agent);
-                let _ = done.send(());
+                let _ = done.send(self.elsewhere(&agent).filter(|_| from == Asker::Agent));
             }
+            Command::Doubt { agent } => self.doubt(&agent),
             Command::Entries { done } => drop(done.send(self.book.iter().cloned().collect())),
             Command::Rotate { agents, done } => drop(done.send(self.rotate(agents.as_ref()))),
         }
     }
 
-    fn register(&mut self, told: &Registration, done: oneshot::Sender<Result<Registered, Refused>>) {
-        match self.take(told) {
+    fn register(&mut self, told: &Registration, from: Asker, done: oneshot::Sender<Result<Registered, Refused>>) {
+        match self.take(told, from) {
             Ok((agent, change, warnings)) => self.waiting.push(Waiting { agent, change, warnings, done }),
             Err(refused) => drop(done.send(Err(refused))),
         }
     }
 
-    fn take(&mut self, told: &Registration) -> Result<(AgentId, Change, Vec<String>), Refused> {
+    fn take(&mut self, told: &Registration, from: Asker) -> Result<(AgentId, Change, Vec<String>), Refused> {
         let known = told.agent_id.as_deref().and_then(|id| id.parse().ok()).and_then(|id| self.book.get(&id)).cloned();
         let reading = Profile::read(told, known.as_ref().map(|entry| &*entry.profile))?;
         let (profile, schemas, warnings) = (reading.profile, reading.schemas, reading.warnings);
@@ -231,10 +266,17 @@ impl Keeper {
         if known.is_none() && speaks_for_itself(&view, &profile.agent) {
             return Err(Refused::Taken(profile.agent));
         }
+        if let Some(seed) = self.elsewhere(&profile.agent).filter(|_| from == Asker::Agent) {
+            return Err(Refused::Elsewhere(seed));
+        }
         self.refuse_cycles(&view, &offers)?;
         let agent = profile.agent.clone();
         let before = known.clone();
+        let left = self.left(&agent);
         let change = self.book.register(self.now(), Arc::new(profile), Arc::new(offers))?;
+        if let Some((_, number)) = left {
+            self.book.renumber(&agent, number.saturating_add(1));
+        }
         let entry = Arc::clone(self.book.get(&agent).expect("it was registered just now"));
         if change != Change::Same
             && let Err(why) = self.publication.tell(&entry, schemas)
@@ -242,6 +284,7 @@ impl Keeper {
             self.restore(&agent, before);
             return Err(why.into());
         }
+        self.vigil.watch(&entry);
         let kind = match change {
             Change::New => Some(EventKind::Registered),
             Change::Recovered => Some(EventKind::Recovered),
@@ -273,9 +316,10 @@ impl Keeper {
         }
     }
 
-    fn beat(&mut self, agent: &AgentId) -> Beat {
+    fn beat(&mut self, agent: &AgentId, from: Asker) -> Beat {
         if !self.book.beat(self.now(), agent) {
-            return Beat::Unknown;
+            let elsewhere = || self.elsewhere(agent).or_else(|| self.left(agent).map(|(member, _)| member));
+            return elsewhere().filter(|_| from == Asker::Agent).map_or(Beat::Unknown, Beat::Elsewhere);
         }
         let entry = Arc::clone(self.book.get(agent).expect("its lease was renewed just now"));
         let view = self.gossip.view();
@@ -317,6 +361,7 @@ impl Keeper {
             tracing::error!(%agent, %why, "the mesh is not told that an agent is gone");
         }
         tracing::info!(%agent, state = ?entry.state, "an agent is out");
+        self.vigil.forget(agent);
         self.events.tell(&entry.profile, kind);
     }
 
@@ -356,6 +401,7 @@ impl Keeper {
             tracing::error!(%agent, why, "an agent is not offered");
             self.publication.forget(agent);
             self.book.forget(agent);
+            self.vigil.forget(agent);
         }
         let view = self.gossip.view();
         for Waiting { agent, change, warnings, done } in std::mem::take(&mut self.on_the_way) {
@@ -403,6 +449,14 @@ impl Keeper {
 
     fn answer_to(&self, view: &View, offers: &Offers) -> Answered {
         Answers::new(view, &self.resolver, &Sent(&self.book)).to(offers)
+    }
+}
+
+/// What comes of work that is under way; waits while there is none.
+async fn under_way<T>(work: &mut Option<BoxFuture<'static, T>>) -> T {
+    match work {
+        Some(work) => work.await,
+        None => std::future::pending().await,
     }
 }
 

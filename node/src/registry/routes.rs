@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Path, RawQuery, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, head, post};
 use axum::{Json, Router};
@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::answer::Answer;
+use super::forward::forward;
 use super::keeper::{Beat, Refused, Registered};
 use super::listing::AgentInfo;
 use super::profile::BadProfile;
@@ -46,6 +47,16 @@ pub(super) fn router(registry: Registry) -> Router {
 /// Those that pages ask for, too.
 pub(super) fn shown(registry: Registry) -> Router {
     Router::new().route("/health", get(health).head(health_head)).route("/agents", get(agents)).with_state(registry)
+}
+
+/// What other members may ask.
+pub(super) fn for_members(registry: Registry) -> Router {
+    Router::new()
+        .route("/heartbeat", post(register))
+        .route("/heartbeat/{agent_id}", head(beat))
+        .route("/agents/{agent_id}", delete(withdraw))
+        .route("/doubt/{agent_id}", post(doubt))
+        .with_state(registry)
 }
 
 /// An error as clients of the registry know it.
@@ -155,10 +166,12 @@ async fn register(State(registry): State<Registry>, request: Request) -> Respons
         Ok(told) => told,
         Err(why) => return error(StatusCode::BAD_REQUEST, format!("Invalid JSON payload: {why}")),
     };
-    drop(body);
     let (id, is_light) = (told.agent_id.clone().unwrap_or_default(), told.tools.is_none());
     match registry.register(told).await {
         Ok(Ok(registered)) => registered_response(&registry, registered, is_light),
+        Ok(Err(Refused::Elsewhere(seed))) => {
+            passed_on(forward(registry.gossip(), seed, Method::POST, "/heartbeat", body.into()).await)
+        }
         Ok(Err(refused)) => refusal(&id, &refused),
         Err(unavailable) => unavailable.into_response(),
     }
@@ -208,6 +221,10 @@ async fn beat(State(registry): State<Registry>, Path(id): Path<String>) -> Respo
         Ok(Beat::Renewed) => StatusCode::OK.into_response(),
         Ok(Beat::Changed) => StatusCode::ACCEPTED.into_response(),
         Ok(Beat::Unknown) => StatusCode::GONE.into_response(),
+        Ok(Beat::Elsewhere(seed)) => {
+            let path = format!("/heartbeat/{id}");
+            passed_on(forward(registry.gossip(), seed, Method::HEAD, &path, Body::empty()).await)
+        }
         Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
 }
@@ -216,9 +233,26 @@ async fn beat(State(registry): State<Registry>, Path(id): Path<String>) -> Respo
 async fn withdraw(State(registry): State<Registry>, Path(id): Path<String>) -> Response {
     let Ok(agent) = id.parse::<AgentId>() else { return StatusCode::NO_CONTENT.into_response() };
     match registry.withdraw(agent).await {
-        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Ok(None) => StatusCode::NO_CONTENT.into_response(),
+        Ok(Some(seed)) => {
+            let path = format!("/agents/{id}");
+            passed_on(forward(registry.gossip(), seed, Method::DELETE, &path, Body::empty()).await)
+        }
         Err(unavailable) => unavailable.into_response(),
     }
+}
+
+async fn doubt(State(registry): State<Registry>, Path(id): Path<String>) -> Response {
+    let Ok(agent) = id.parse::<AgentId>() else { return StatusCode::NOT_FOUND.into_response() };
+    match registry.doubt(agent).await {
+        Ok(()) => StatusCode::ACCEPTED.into_response(),
+        Err(unavailable) => unavailable.into_response(),
+    }
+}
+
+/// The answer of another seed, or that it gives none.
+fn passed_on(answer: Result<Response, Unavailable>) -> Response {
+    answer.unwrap_or_else(IntoResponse::into_response)
 }
 
 /// Which agents are wanted.

@@ -85,7 +85,7 @@ async fn pair() -> Pair {
 impl Pair {
     async fn ask(&self, path: &str, body: Body) -> Result<Response<Body>, super::ExchangeError> {
         let request = Request::post(path).header("x-a", "1").body(body).unwrap();
-        Exchange::open(&self.gossip, self.member).await.unwrap().send(request).await
+        Exchange::open(&self.gossip, self.member, KIND).await.unwrap().send(request).await
     }
 }
 

@@ -103,7 +103,7 @@ impl Wire {
         if member == self.gossip.me() {
             return Ok(self.own.answer(member, request).await);
         }
-        let line = Exchange::open(&self.gossip, member).await;
+        let line = Exchange::open(&self.gossip, member, exchange::KIND).await;
         let line = line.map_err(|error| Unanswered::Unreachable(error.to_string()))?;
         line.send(request).await.map_err(|error| Unanswered::Lost(error.to_string()))
     }
