@@ -52,6 +52,10 @@ pub(crate) enum Command {
     /// Is a model of an LLM vendor as an agent.
     #[command(hide = true)]
     Provider(command::provider::Provider),
+    /// Pauses, resumes and shows the registry of a seed.
+    Registry(command::registry::Registry),
+    /// Compares schemas that tools publish.
+    Schema(command::schema::Schema),
     /// Runs a seed: a node at a well-known address, which newcomers ask first. `start` brings one up by itself.
     Seed(command::seed::Seed),
     /// Starts agents, and a seed when none answers.
@@ -115,6 +119,8 @@ impl Command {
             Self::Members(command) => command.run().await,
             Self::Mcp(command) => command.run().await,
             Self::Provider(command) => command.run().await,
+            Self::Registry(command) => command.run().await,
+            Self::Schema(command) => command.run().await,
             Self::Seed(command) => command.run().await,
             Self::Start(command) => command.run().await,
             Self::Status(command) => command.run().await,

@@ -2,6 +2,7 @@
 
 mod exchange;
 mod keys;
+mod open;
 mod target;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use self::exchange::Exchange;
 pub(crate) use self::exchange::{Frames, reason};
+pub(crate) use self::open::OpenClient;
 pub(crate) use self::target::http_client;
 use anyhow::{anyhow, bail};
 use clap::Args;
@@ -33,7 +35,7 @@ pub(crate) struct NodeArgs {
     /// The mesh key, in base64 or hex; without one, mesh.key in the home
     #[arg(long, value_name = "KEY", env = "MESH_KEY", hide_env_values = true)]
     mesh_key: Option<String>,
-    /// The same as --node, as the existing command line spells it
+    /// The same as --node, as the existing command line spells it; also MCP_MESH_REGISTRY_URL
     #[arg(long, value_name = "URL")]
     registry_url: Option<String>,
     /// The host of the node to ask
@@ -107,7 +109,8 @@ impl NodeArgs {
             return target::url(told, &self.registry_scheme).map(Some);
         }
         if self.registry_host.is_none() && self.registry_port.is_none() {
-            return Ok(None);
+            let told = std::env::var("MCP_MESH_REGISTRY_URL").ok().filter(|told| !told.is_empty());
+            return told.map(|told| target::url(&told, &self.registry_scheme)).transpose();
         }
         let host = self.registry_host.as_deref().unwrap_or("localhost");
         let port = self.registry_port.unwrap_or(mesh_node::config::SEED_HTTP_PORT);

@@ -17,6 +17,8 @@ pub(crate) mod man;
 pub(crate) mod mcp;
 pub(crate) mod members;
 pub(crate) mod provider;
+pub(crate) mod registry;
+pub(crate) mod schema;
 pub(crate) mod seed;
 pub(crate) mod start;
 pub(crate) mod status;

@@ -159,6 +159,12 @@ fn seed_environment(start: &Start, agents: &BTreeMap<String, String>) -> BTreeMa
     if let Some(address) = address_of("MESH_HTTP_LISTEN").filter(|address| address.port() == 0) {
         set.insert("MESH_HTTP_LISTEN".into(), address.to_string());
     }
+    // Two names of one thing; what is inherited counts as well.
+    let interval = set.get("MCP_MESH_HEALTH_CHECK_INTERVAL").cloned();
+    let interval = interval.or_else(|| env::var("MCP_MESH_HEALTH_CHECK_INTERVAL").ok());
+    if let (Some(interval), Err(_)) = (interval, env::var("HEALTH_CHECK_INTERVAL")) {
+        set.entry("HEALTH_CHECK_INTERVAL".into()).or_insert(interval);
+    }
     start.foreign.tell_seed(&mut set);
     set
 }
