@@ -46,15 +46,16 @@ pub(crate) async fn provide() -> Result<()> {
     Ok(())
 }
 
-/// The same for an agent with one tool, which announces when it sees `count` agents, and how many it dialled for that.
+/// The same for an agent with one tool, which announces when it sees `count` agents, how many it dialled for that, and
+/// how many it wrongly suspected meanwhile.
 pub(crate) async fn look_on(count: usize) -> Result<()> {
     let agent = Agent::new("onlooker").tool::<sign>().start().await?;
     let mut views = agent.node().gossip().watch();
     let sees_all = |view: &Arc<View>| view.catalog().agents().filter(|agent| agent.offers.is_some()).count() >= count;
     views.wait_for(sees_all).await?;
     let when = now_ms();
-    let dialled = agent.node().gossip().metrics().await?.quic.dialled;
-    announce(&format!("{when} {dialled}"));
+    let metrics = agent.node().gossip().metrics().await?;
+    announce(&format!("{when} {} {}", metrics.quic.dialled, metrics.counts.suspicions));
     signal(SignalKind::terminate())?.recv().await;
     agent.stop().await;
     Ok(())

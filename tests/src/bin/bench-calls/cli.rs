@@ -14,6 +14,9 @@ pub(crate) struct Cli {
     /// What to measure
     #[command(flatten)]
     pub(crate) effort: Effort,
+    /// How many agents the crowd of `flash_200_s` and `list_200_ms` has, in place of 200
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) crowd: Option<usize>,
     /// Where to write the figures
     #[arg(long, value_name = "FILE", default_value = "target/bench/calls.json")]
     pub(crate) out: PathBuf,

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
@@ -12,6 +12,7 @@ use mesh_tests::bench::figure::Measured;
 use mesh_tests::bench::load::median;
 use mesh_tests::bench::process::{Process, now_ms, sibling};
 
+use crate::idle::cpu_ms;
 use crate::mesh::Mesh;
 
 /// What is measured here.
@@ -23,9 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(50);
 /// Within what time they all start.
 const FLASH: Duration = Duration::from_secs(5);
 
-/// Measures all figures of this kind that are wanted.
-pub(crate) async fn measure(effort: &Effort) -> Result<Vec<Measured>> {
-    let count = effort.amount(200, 20);
+/// Measures all figures of this kind that are wanted, among `crowd` agents, or as many as the effort says.
+pub(crate) async fn measure(effort: &Effort, crowd: Option<usize>) -> Result<Vec<Measured>> {
+    let count = crowd.unwrap_or_else(|| effort.amount(200, 20));
     let mesh = Mesh::start().await?;
     let first = now_ms();
     let begin = Instant::now();
@@ -36,7 +37,7 @@ pub(crate) async fn measure(effort: &Effort) -> Result<Vec<Measured>> {
         agents.push(mesh.launch_onlooker(count)?);
     }
     let last = now_ms();
-    let (mut complete, mut dialled) = (Vec::new(), Vec::new());
+    let (mut complete, mut dialled, mut suspected, mut cpu) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for agent in &mut agents {
         let left = PATIENCE.saturating_sub(begin.elapsed());
         let Ok(said) = timeout(left, agent.ready()).await else {
@@ -44,9 +45,16 @@ pub(crate) async fn measure(effort: &Effort) -> Result<Vec<Measured>> {
             continue;
         };
         let said = said?;
-        let (when, dials) = said.split_once(' ').context("when it saw all, and how many it dialled")?;
-        complete.push(when.parse::<f64>()?);
-        dialled.push(dials.parse::<f64>()?);
+        let said: Vec<f64> = said.split(' ').map(str::parse).collect::<Result<_, _>>()?;
+        let [when, dials, suspicions] = said[..] else {
+            bail!("when it saw all, how many it dialled, and how many it suspected; not {said:?}")
+        };
+        complete.push(when);
+        dialled.push(dials);
+        suspected.push(suspicions);
+    }
+    for agent in &agents {
+        cpu.push(cpu_ms(agent.pid().context("an agent has ended by itself")?)?);
     }
     let see_all = complete.iter().filter(|when| when.is_finite()).count();
     let end = complete.iter().copied().fold(first, f64::max);
@@ -55,6 +63,8 @@ pub(crate) async fn measure(effort: &Effort) -> Result<Vec<Measured>> {
         ("half_see_all_s", (median(&complete) - first) / 1e3),
         ("see_all", fraction(see_all, 1)),
         ("dials_each", median(&dialled)),
+        ("suspicions_each", median(&suspected)),
+        ("cpu_ms_each", median(&cpu)),
     ])];
     if effort.wants("list_200_ms") {
         // What does not see all may still be listed by somebody who does.

@@ -67,7 +67,7 @@ pub(crate) async fn binary() -> Result<Measured> {
 }
 
 /// Processor time that a process has used.
-fn cpu_ms(pid: u32) -> Result<f64> {
+pub(crate) fn cpu_ms(pid: u32) -> Result<f64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The name in parentheses may hold spaces; after it user and system time are the 12th and 13th field.
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();

@@ -67,7 +67,7 @@ async fn measure(cli: &Cli) -> Result<()> {
         all.add("the example hello-world", idle::binary().await.map(|it| vec![it]));
     }
     if wants(crowd::IDS) {
-        all.add("two hundred agents", crowd::measure(effort).await);
+        all.add("two hundred agents", crowd::measure(effort, cli.crowd).await);
     }
     all.report(effort, bars::bar_of, &cli.out, cli.json)
 }
