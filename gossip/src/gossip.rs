@@ -198,6 +198,8 @@ impl Gossip {
             measured: Moment::ZERO,
             superseded: false,
             leaving: None,
+            unbegun: None,
+            published: Moment::ZERO,
             config,
         };
         let driver = tokio::spawn(async move {

@@ -27,6 +27,7 @@ mod turn;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -100,6 +101,8 @@ pub struct Protocol {
     roster: Roster,
     rumours: Rumours,
     awareness: Awareness,
+    /// How long it takes of late from a question to its answer.
+    answers_take: Duration,
     /// Running inquiries by the nonce of their direct pings.
     inquiries: BTreeMap<u64, Inquiry>,
     /// The nonces of indirect tries, to those of their inquiries.
@@ -182,6 +185,7 @@ impl Protocol {
             roster: Roster::new(),
             rumours: Rumours::default(),
             awareness: Awareness::new(start.config.awareness_max),
+            answers_take: Duration::ZERO,
             inquiries: BTreeMap::new(),
             relay_nonces: BTreeMap::new(),
             relays: BTreeMap::new(),

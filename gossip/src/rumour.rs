@@ -45,6 +45,10 @@ const CLASS_MAX: usize = 4_096;
 /// How many rumours of a class count when the backlog is estimated: beyond them pushing is at its most anyway.
 const BACKLOG_LOOK: usize = 1_024;
 
+/// From so many rumours of a class on they are told less often: each that is heard once more counts as told, since whoever
+/// told it has told others as well. What is missed for it shows in the next comparison of views.
+const MANY: usize = 32;
+
 /// The most records told at a time.
 const RECORDS_TOLD_MAX: usize = 256;
 
@@ -114,6 +118,14 @@ impl Rumours {
     /// Stops telling about a subject.
     pub fn forget(&mut self, subject: &Subject) {
         self.classes[subject.class()].remove(subject);
+    }
+
+    /// Somebody told us what we tell.
+    pub fn heard_again(&mut self, subject: &Subject) {
+        let class = &mut self.classes[subject.class()];
+        if class.entries.len() >= MANY {
+            class.retell(subject);
+        }
     }
 
     /// Whether some rumour has been told less than `limit` times.

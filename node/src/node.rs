@@ -192,11 +192,12 @@ impl Node {
             told: Default::default(),
         };
         publisher.check()?;
-        tasks.spawn(publisher.run());
 
         let parts::Calling { caller, runner, server } = parts::calling(&config, &gossip, &ring, &plug).await?;
         let endpoint = parts::endpoint(&config, &runner, &*own, plug.surface.as_ref());
         tasks.spawn(parts::relayed(&gossip, endpoint.clone()).await?);
+        // Calls are taken by now, so nobody is told of tools that cannot be called yet.
+        tasks.spawn(publisher.run());
         let gateway = parts::gateway(&config, &caller, &endpoint, &tasks);
         let (admin, search, answers) =
             parts::administration(&config, &caller, &plug.host, agents.clone(), url.clone()).await?;

@@ -49,7 +49,8 @@ pub enum NotOffered {
     Key(#[from] NotAKey),
 }
 
-/// The records of the agent: none of its offers while it is `withdrawn`, its health either way.
+/// The records of the agent. Nobody is told that it is in good health: that is what silence means, and each record of each
+/// agent is a signature that all others check.
 pub(crate) fn records(
     config: &NodeConfig,
     agent: &AgentId,
@@ -69,7 +70,9 @@ pub(crate) fn records(
         tools: tools.iter().map(|tool| offered(tool, &mut records)).collect(),
     };
     records.insert(keys::offers(agent)?, offers.encode()?.into());
-    records.insert(keys::health(agent)?, health.encode()?.into());
+    if *health != Health::default() {
+        records.insert(keys::health(agent)?, health.encode()?.into());
+    }
     Ok(records)
 }
 
@@ -160,7 +163,7 @@ mod tests {
         let tools: Tools = [Arc::new(greet), Arc::new(ToolDescriptor::new("secret"))].into();
         let config = NodeConfig::new("hello");
         let records = records(&config, &agent, Some("http://127.0.0.1:1"), &tools, &Health::default()).unwrap();
-        assert_eq!(records.len(), 3, "offers, health, and one schema that both tools share");
+        assert_eq!(records.len(), 2, "offers, and one schema that both tools share");
 
         let offers = Offers::decode(&records[&keys::offers(&agent).unwrap()]).unwrap();
         assert_eq!(offers.tools[0].kwargs["idempotent"], true);

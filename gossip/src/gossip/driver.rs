@@ -79,6 +79,10 @@ pub(super) struct Driver {
     /// Another process has our key, and wins.
     pub(super) superseded: bool,
     pub(super) leaving: Option<Leaving>,
+    /// The core has not begun: it waits for something to be offered, and for these orders then.
+    pub(super) unbegun: Option<Vec<SignedOrder>>,
+    /// When the view was published last.
+    pub(super) published: Moment,
 }
 
 /// How much is going on beside the driver.
@@ -103,6 +107,10 @@ pub(super) enum Done {
     Saved(Result<(), SnapshotError>),
     StreamsClosed,
 }
+
+/// How long the readers of a view are left in peace for each member in it. While hundreds join at once every packet changes
+/// the view, and everybody who follows it looks at all of it.
+const LOOK_AT_MEMBER: Duration = Duration::from_micros(20);
 
 /// Why the driver wakes up.
 enum Wake {
@@ -133,10 +141,15 @@ pub(super) fn ticker() -> Interval {
 impl Driver {
     /// Runs until the node leaves, or its handle is dropped (which aborts the task).
     pub(super) async fn run(mut self, orders: Vec<SignedOrder>) {
-        self.begin(orders);
+        if self.config.offers_first {
+            self.unbegun = Some(orders);
+        } else {
+            self.begin(orders);
+        }
         loop {
             let wake = self.wait().await;
             self.counts.wakeups += 1;
+            let is_asked_for = matches!(wake, Wake::Request(_));
             let mut flow = self.attend(wake);
             // What waits in the sockets first: a late timer must not accuse whom an unread answer clears.
             if self.take_waiting() == Flow::Stop {
@@ -146,7 +159,7 @@ impl Driver {
             if self.superseded {
                 self.move_on().await;
             }
-            self.publish();
+            self.publish(is_asked_for);
             if flow == Flow::Stop || self.has_left() {
                 break;
             }
@@ -278,8 +291,18 @@ impl Driver {
         }
     }
 
-    /// What has changed since the last time, for readers.
-    fn publish(&mut self) {
+    /// What has changed since the last time, for readers; not before they had time to look at the last view, unless its
+    /// change was asked for.
+    fn publish(&mut self, is_asked_for: bool) {
+        if !self.draft.has_changed() && self.events.is_empty() {
+            return;
+        }
+        let now = self.timers.now();
+        let next = self.published.after(LOOK_AT_MEMBER.saturating_mul(self.draft.members()));
+        if now < next && !is_asked_for {
+            return self.timers.nudge(next);
+        }
+        self.published = now;
         let protocol = &self.life.protocol;
         if let Some(view) = self.draft.publish(|| protocol.digest()) {
             self.counts.views += 1;

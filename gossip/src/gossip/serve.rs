@@ -23,6 +23,9 @@ impl Driver {
             Request::Set { records, done } => {
                 let outcome = self.life.protocol.set_all(self.timers.now(), records, &mut self.effects);
                 self.carry_out();
+                if let Some(orders) = self.unbegun.take() {
+                    self.begin(orders);
+                }
                 let _ = done.send(outcome);
             }
             Request::Remove { key, done } => {

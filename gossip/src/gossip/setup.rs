@@ -62,6 +62,9 @@ pub struct GossipConfig {
     pub survival: Duration,
     /// The operator whose orders are obeyed. Without one, `operator.pub` in the state directory counts, if it is there.
     pub operator: Option<PublicKey>,
+    /// Whether to look for the mesh only once something is offered ([`super::Gossip::set`]). What is offered first then
+    /// travels with the first word of this node, and everybody checks one alive record of it instead of two. Default: no.
+    pub offers_first: bool,
     /// Whether to remember members across restarts. Default [`Remember::Members`].
     pub remember: Remember,
     /// How much one member may offer. The same on all nodes.
@@ -136,6 +139,7 @@ impl GossipConfig {
             protocol: Config::lan(),
             survival: Duration::from_secs(20),
             operator: None,
+            offers_first: false,
             remember: Remember::Members,
             bounds: Bounds::default(),
             rates: RateLimits::default(),

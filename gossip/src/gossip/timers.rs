@@ -17,6 +17,8 @@ pub(super) struct Timers {
     /// One for all of them, so that waiting costs nothing while the earliest stays.
     alarm: Pin<Box<Sleep>>,
     set_for: Moment,
+    /// When to ring in any case.
+    nudge: Option<Moment>,
 }
 
 /// How long the alarm may be off while nothing waits; then it rings for nothing.
@@ -26,7 +28,7 @@ impl Timers {
     pub(super) fn new() -> Self {
         let start = Instant::now();
         let alarm = Box::pin(sleep_until(start + LONG));
-        Self { start, waiting: BinaryHeap::new(), alarm, set_for: Moment::ZERO.after(LONG) }
+        Self { start, waiting: BinaryHeap::new(), alarm, set_for: Moment::ZERO.after(LONG), nudge: None }
     }
 
     pub(super) fn now(&self) -> Moment {
@@ -35,6 +37,11 @@ impl Timers {
 
     pub(super) fn add(&mut self, at: Moment, timer: Timer) {
         self.waiting.push(Reverse((at, timer)));
+    }
+
+    /// Has the alarm ring at `at` as well, whatever waits.
+    pub(super) fn nudge(&mut self, at: Moment) {
+        self.nudge = Some(at);
     }
 
     /// Forgets everything, for a core that starts anew.
@@ -54,7 +61,9 @@ impl Timers {
     /// Waits until some timer is due. Dropping the future loses nothing.
     pub(super) async fn ring(&mut self) {
         let now = self.now();
-        let next = self.waiting.peek().map_or_else(|| now.after(LONG), |Reverse((at, _))| *at);
+        self.nudge = self.nudge.filter(|at| *at > now);
+        let timers = self.waiting.peek().map(|Reverse((at, _))| *at);
+        let next = timers.into_iter().chain(self.nudge).min().unwrap_or_else(|| now.after(LONG));
         if next != self.set_for || self.alarm.is_elapsed() {
             self.set_for = next;
             self.alarm.as_mut().reset(self.start + next.since(Moment::ZERO));

@@ -143,6 +143,16 @@ impl Draft {
         self.members.get(id)
     }
 
+    /// Whether there is anything to publish.
+    pub(super) fn has_changed(&self) -> bool {
+        self.changed
+    }
+
+    /// How many members there are, dead ones and ourselves included.
+    pub(super) fn members(&self) -> u32 {
+        u32::try_from(self.members.len()).unwrap_or(u32::MAX)
+    }
+
     pub(super) fn others(&self) -> impl Iterator<Item = &Arc<MemberView>> {
         self.members.values().filter(|member| member.id() != self.me)
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 
-use crate::alive::{Address, Alive, AliveError, KeyLife, Presence};
+use crate::alive::{Address, Alive, AliveError, KeyLife, Life, Presence};
 use crate::detect::Purpose;
 use crate::effects::{ForCourier, Notice, Standing};
 use crate::id::MemberId;
@@ -46,7 +46,12 @@ pub(super) enum Via {
 
 impl Protocol {
     pub(super) fn hear_alive(&mut self, bytes: &[u8], teller: MemberId, turn: &mut Turn<'_>) {
-        if self.knows_exactly(bytes) {
+        if let Some((id, held, told)) = self.compare_lives(bytes)
+            && held >= told
+        {
+            if held == told {
+                self.rumours.heard_again(&Subject::Alive(id));
+            }
             return;
         }
         match Alive::verify(bytes, self.mesh, &*self.verifier) {
@@ -58,10 +63,14 @@ impl Protocol {
 
     /// Whether these are the very bytes we hold already, or older ones: most rumours are, and need no signature checked.
     pub(super) fn knows_exactly(&self, bytes: &[u8]) -> bool {
-        Alive::peek(bytes).is_ok_and(|(id, life)| {
-            let known = if id == self.me { Some(&self.alive) } else { self.roster.get(&id).map(|known| &known.alive) };
-            known.is_some_and(|known| known.life() >= life)
-        })
+        self.compare_lives(bytes).is_some_and(|(_, held, told)| held >= told)
+    }
+
+    /// Whose record these bytes claim to be, which life of it we hold, and which one they claim.
+    fn compare_lives(&self, bytes: &[u8]) -> Option<(MemberId, Life, Life)> {
+        let (id, told) = Alive::peek(bytes).ok()?;
+        let known = if id == self.me { &self.alive } else { &self.roster.get(&id)?.alive };
+        Some((id, known.life(), told))
     }
 
     /// Takes in a verified alive record.

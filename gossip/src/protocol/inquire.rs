@@ -34,6 +34,9 @@ const HELLO_INQUIRIES: usize = INQUIRIES_MAX / 4;
 /// The least time between two corrections: an unproven address is not to be showered.
 const CORRECTION_PAUSE: Duration = Duration::from_millis(100);
 
+/// The longest that answers are waited for because others take long.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(2);
+
 /// A question we ask on behalf of another.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Relay {
@@ -118,6 +121,7 @@ impl Protocol {
             self.close_inquiry(nonce);
             return;
         }
+        let patience = self.patience(is_newcomers);
         let Some(inquiry) = self.inquiries.get_mut(&nonce) else { return };
         let Some(plan) = Inquiry::plan(inquiry.purpose, inquiry.stage, &self.config) else {
             return self.conclude_silence(nonce, turn);
@@ -126,8 +130,7 @@ impl Protocol {
             inquiry.sent = turn.now;
         }
         inquiry.stage += 1;
-        let timeout = self.config.probe_timeout;
-        inquiry.due = turn.now.after(if is_newcomers { timeout } else { self.awareness.stretch(timeout) });
+        inquiry.due = turn.now.after(patience);
         turn.wake(inquiry.due, Timer::Inquiry(nonce));
         let member = inquiry.member;
         if plan != Stage::Indirect {
@@ -135,6 +138,20 @@ impl Protocol {
         }
         if plan != Stage::Direct {
             self.ask_others(member, nonce, turn);
+        }
+    }
+
+    /// How long to wait for an answer: longer while we are slow ourselves, and where all others are, as hundreds are that
+    /// start on one machine. Who never answers makes nobody wait longer.
+    fn patience(&self, is_newcomers: bool) -> Duration {
+        let timeout = self.config.probe_timeout;
+        let own = if is_newcomers { timeout } else { self.awareness.stretch(timeout) };
+        own.max((2 * self.answers_take).min(LONGEST_PATIENCE))
+    }
+
+    fn answer_took(&mut self, time: Duration) {
+        if self.config.doctrine == Doctrine::Careful {
+            self.answers_take = (7 * self.answers_take + time) / 8;
         }
     }
 
@@ -233,8 +250,10 @@ impl Protocol {
         if inquiry.member != sender {
             return turn.reject(Reject::Unasked);
         }
+        let took = turn.now.since(inquiry.sent);
         // Only a first try tells the round trip: of later ones nobody knows which was answered (Karn's rule).
-        let round_trip = (inquiry.stage == 1).then(|| turn.now.since(inquiry.sent));
+        let round_trip = (inquiry.stage == 1).then_some(took);
+        self.answer_took(took);
         if let Some(round_trip) = round_trip {
             self.roster.update(&sender, |member| member.measured(round_trip));
         }

@@ -271,7 +271,7 @@ impl Protocol {
     }
 
     pub(super) fn expire_hellos(&mut self, now: Moment) {
-        let patience = self.config.ask_timeout;
+        let patience = self.config.ask_timeout * 4;
         self.seeking.hellos.retain(|_, (_, said)| now.since(*said) < patience);
     }
 

@@ -117,6 +117,9 @@ impl Protocol {
 
     /// A record came as a rumour.
     pub(super) fn hear_record(&mut self, member: MemberId, bytes: &[u8], teller: MemberId, turn: &mut Turn<'_>) {
+        if let Some(version) = self.held_version(member, bytes) {
+            return self.rumours.heard_again(&Subject::Record(member, version));
+        }
         let Some(record) = self.verify_record(member, bytes, turn) else { return };
         if self.take_record(record.clone(), teller, turn) {
             let rumour = Rumour::Record { member, bytes: bytes.to_vec() };
@@ -124,12 +127,17 @@ impl Protocol {
         }
     }
 
+    /// The version of a record of `id` that is here already.
+    fn held_version(&self, id: MemberId, bytes: &[u8]) -> Option<u64> {
+        let held = self.roster.get(&id)?.records.as_ref()?;
+        Record::peek(bytes).ok().filter(|version| held.holds(*version))
+    }
+
     /// Checks a record of a member that we know, unless it is here or its version void.
     pub(super) fn verify_record(&self, id: MemberId, bytes: &[u8], turn: &mut Turn<'_>) -> Option<Arc<Record>> {
         let member = self.roster.get(&id)?;
         let life = (member.alive.life().generation, member.alive.life().session);
-        let held = member.records.as_ref();
-        if Record::peek(bytes).is_ok_and(|version| held.is_some_and(|held| held.holds(version))) {
+        if self.held_version(id, bytes).is_some() {
             return None;
         }
         match Record::verify(bytes, &member.alive.body().key, life, self.mesh, &*self.verifier) {

@@ -51,16 +51,15 @@ impl Protocol {
             return;
         }
         if turn.now.since(self.pushed) >= PUSH_GATHERING {
-            self.push(turn);
+            self.push(Duration::ZERO, turn);
         } else {
             self.push_at(self.pushed.after(PUSH_GATHERING), turn);
         }
     }
 
     pub(super) fn push_again(&mut self, turn: &mut Turn<'_>) {
-        if self.push_due.is_some_and(|due| due <= turn.now) {
-            self.push_due = None;
-            self.push(turn);
+        if let Some(due) = self.push_due.take_if(|due| *due <= turn.now) {
+            self.push(turn.now.since(due), turn);
         }
     }
 
@@ -71,8 +70,9 @@ impl Protocol {
         }
     }
 
-    /// Sends fresh rumours to a few members drawn at random; to more of them the more there is to tell.
-    fn push(&mut self, turn: &mut Turn<'_>) {
+    /// Sends fresh rumours to a few members drawn at random; to more of them the more there is to tell, and to fewer the
+    /// later we come to it: where hundreds share a machine that has too much to do, they would only keep each other from it.
+    fn push(&mut self, late: Duration, turn: &mut Turn<'_>) {
         self.pushed = turn.now;
         let limit = self.config.retransmits(self.members());
         if !self.rumours.has_untold(limit) {
@@ -80,6 +80,7 @@ impl Protocol {
         }
         let backlog_packets = self.rumours.backlog_bytes(limit) / crate::packet::MAX_BODY + 1;
         let packets = (self.config.push_fanout * backlog_packets).min(self.config.push_packets);
+        let packets = (packets as f64 / (1.0 + late.div_duration_f64(self.config.push_period))).ceil() as usize;
         let targets = self.roster.choose(&mut self.rng, packets, |_| true);
         for target in &targets {
             let Some(to) = self.roster.get(target).and_then(|member| self.address_of(&member.alive)) else { continue };

@@ -29,6 +29,8 @@ pub(super) fn config(config: &NodeConfig) -> GossipConfig {
         quic_port: mesh.quic_port,
         advertise: advertised(mesh),
         seeds,
+        // A node always says at least what it is.
+        offers_first: true,
         zone: mesh.zone.clone(),
         protocol: mesh.protocol.clone(),
         survival: config.registry.heartbeat_timeout,
