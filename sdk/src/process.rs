@@ -4,7 +4,9 @@ use std::future::Future;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::error::Error;
 
@@ -58,14 +60,27 @@ fn log_to_standard_error() {
     let detailed = std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty());
     let filter = detailed.unwrap_or_else(|| filter_of(std::env::var("MCP_MESH_LOG_LEVEL").ok().as_deref()));
     let is_terminal = std::io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::builder().parse_lossy(filter))
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(is_terminal)
         // It would panic where standard error is a file on a full disk.
         .log_internal_errors(false);
     // Whoever set up a log before keeps it.
-    let _ = log.try_init();
+    let _ = tracing_subscriber::registry().with(lines).with(targets(&filter)).try_init();
+}
+
+/// What `filter` lets through, without those of its parts that make no sense. Targets and levels are all that counts: the
+/// rest of what `RUST_LOG` may say elsewhere would put regular expressions into every agent.
+fn targets(filter: &str) -> Targets {
+    let parts = filter.split(',').map(str::trim).filter(|part| {
+        let is_sound = part.parse::<Targets>().is_ok();
+        if !is_sound {
+            eprintln!("RUST_LOG: `{part}` is ignored; say target=level");
+        }
+        is_sound
+    });
+    let parts: Vec<&str> = parts.collect();
+    parts.join(",").parse().unwrap_or_default()
 }
 
 fn filter_of(level: Option<&str>) -> String {
@@ -84,7 +99,16 @@ fn filter_of(level: Option<&str>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::filter_of;
+    use tracing::Level;
+
+    use super::{filter_of, targets};
+
+    #[test]
+    fn what_makes_no_sense_in_a_filter_does_not_silence_the_rest() {
+        let targets = targets("warn,[span{field=1}]=trace,shop=debug");
+        assert!(targets.would_enable("shop::till", &Level::DEBUG));
+        assert!(targets.would_enable("other", &Level::WARN) && !targets.would_enable("other", &Level::INFO));
+    }
 
     #[test]
     fn levels_of_the_existing_system_are_understood() {

@@ -9,12 +9,10 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use axum::routing::any;
-use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HOST, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method};
 use rmcp::ServerHandler;
-use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -57,7 +55,8 @@ trait Serve: Send + Sync {
 
 struct Server<H> {
     sessions: StreamableHttpService<H, Sessions>,
-    single: StreamableHttpService<H, NeverSessionManager>,
+    /// Has a keeper of sessions of the same type, which stays empty: another type would be all of rmcp's code once more.
+    single: StreamableHttpService<H, Sessions>,
     shortcut: Option<Arc<dyn Shortcut>>,
     stop: CancellationToken,
     _ends: DropGuard,
@@ -82,7 +81,7 @@ impl Endpoint {
             sessions: StreamableHttpService::new(move || Ok(handlers()), Sessions::new(), config.clone()),
             single: StreamableHttpService::new(
                 move || Ok(again()),
-                Arc::default(),
+                Sessions::new(),
                 config.with_legacy_session_mode(false).with_json_response(true),
             ),
             shortcut,
@@ -139,7 +138,7 @@ impl<H: ServerHandler> Serve for Server<H> {
             head.headers.insert(CONTENT_TYPE, JSON);
         }
         let opens_session = envelope.is_some_and(|envelope| envelope.method == "initialize");
-        let request = Request::from_parts(head, http_body_util::Full::<Bytes>::new(body));
+        let request = Request::from_parts(head, Body::from(body));
         if in_session || opens_session {
             self.sessions.handle(request).await.map(Body::new)
         } else {

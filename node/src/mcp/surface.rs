@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use mesh_gossip::resolve::version::Version;
 use rmcp::transport::async_rw::AsyncRwTransport;
 use rmcp::{ServerHandler, serve_server};
@@ -27,13 +28,18 @@ const LIST_PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Surface(Arc<dyn Handler>);
 
+#[async_trait]
 trait Handler: Send + Sync {
     fn endpoint(self: Arc<Self>, own: Arc<Own>) -> Endpoint;
+    async fn join(self: Arc<Self>, name: &str, own: Arc<dyn ToolHost>) -> Arc<dyn ToolHost>;
     fn connect(&self) -> DuplexStream;
-    fn has_tools(&self) -> bool;
 }
 
 struct Author<H>(Arc<H>);
+
+/// Where the author has no handler. Not an `Author` of [`Nothing`]: programs without a handler are spared the MCP client
+/// that would list its tools.
+struct Nobody;
 
 impl Surface {
     /// What `handler` serves.
@@ -50,21 +56,7 @@ impl Surface {
     /// be asked something. Returns when the handler has listed them, or after five seconds; dropping the future joins
     /// nothing.
     pub async fn join(&self, name: &str, own: Arc<dyn ToolHost>) -> Arc<dyn ToolHost> {
-        if !self.0.has_tools() {
-            return own;
-        }
-        let theirs = WrappedServer::start(Wrapped {
-            name: name.into(),
-            server: Server::Within(self.clone()),
-            capability: None,
-            tags: Vec::new(),
-            version: Version::default(),
-        });
-        let mut condition = theirs.condition();
-        let listed = condition.wait_for(|condition| *condition != Condition::Starting);
-        // Tools that come later are offered later.
-        let _ = tokio::time::timeout(LIST_PATIENCE, listed).await;
-        Arc::new(Joined::new(own, Arc::new(theirs)))
+        Arc::clone(&self.0).join(name, own).await
     }
 
     /// A connection to the handler, for a client in this process. It ends with the connection.
@@ -76,7 +68,7 @@ impl Surface {
 impl Default for Surface {
     /// Of an author who has no handler.
     fn default() -> Self {
-        Self::of(Nothing)
+        Self(Arc::new(Nobody))
     }
 }
 
@@ -86,10 +78,28 @@ impl fmt::Debug for Surface {
     }
 }
 
+#[async_trait]
 impl<H: ServerHandler> Handler for Author<H> {
     fn endpoint(self: Arc<Self>, own: Arc<Own>) -> Endpoint {
-        let shortcut = Arc::clone(&own) as Arc<dyn Shortcut>;
-        Endpoint::new(move || Local::new(Arc::clone(&own), Arc::clone(&self.0)), Some(shortcut))
+        serve(Arc::clone(&self.0), own)
+    }
+
+    async fn join(self: Arc<Self>, name: &str, own: Arc<dyn ToolHost>) -> Arc<dyn ToolHost> {
+        if self.0.get_info().capabilities.tools.is_none() {
+            return own;
+        }
+        let theirs = WrappedServer::start(Wrapped {
+            name: name.into(),
+            server: Server::Within(Surface(self)),
+            capability: None,
+            tags: Vec::new(),
+            version: Version::default(),
+        });
+        let mut condition = theirs.condition();
+        let listed = condition.wait_for(|condition| *condition != Condition::Starting);
+        // Tools that come later are offered later.
+        let _ = tokio::time::timeout(LIST_PATIENCE, listed).await;
+        Arc::new(Joined::new(own, Arc::new(theirs)))
     }
 
     fn connect(&self) -> DuplexStream {
@@ -106,8 +116,25 @@ impl<H: ServerHandler> Handler for Author<H> {
         });
         ours
     }
+}
 
-    fn has_tools(&self) -> bool {
-        self.0.get_info().capabilities.tools.is_some()
+#[async_trait]
+impl Handler for Nobody {
+    fn endpoint(self: Arc<Self>, own: Arc<Own>) -> Endpoint {
+        serve(Arc::new(Nothing), own)
     }
+
+    async fn join(self: Arc<Self>, _: &str, own: Arc<dyn ToolHost>) -> Arc<dyn ToolHost> {
+        own
+    }
+
+    /// Ends at once.
+    fn connect(&self) -> DuplexStream {
+        tokio::io::duplex(1).0
+    }
+}
+
+fn serve<H: ServerHandler>(theirs: Arc<H>, own: Arc<Own>) -> Endpoint {
+    let shortcut = Arc::clone(&own) as Arc<dyn Shortcut>;
+    Endpoint::new(move || Local::new(Arc::clone(&own), Arc::clone(&theirs)), Some(shortcut))
 }

@@ -24,7 +24,12 @@ pub struct LlmDeclaration {
     expected: fn() -> Result<Expected, String>,
     limits: Limits,
     params: ModelParams,
+    /// What checks it. Known from here only, so that programs without a model carry nothing of what that takes.
+    check: Check,
 }
+
+/// Checks a declaration for a tool, whose arguments the object describes, under what an environment says.
+type Check = fn(LlmDeclaration, &Arc<str>, &JsonObject, &dyn Fn(&str) -> Option<String>) -> Result<LlmSettings, BadLlm>;
 
 /// The same, checked.
 pub(crate) struct LlmSettings {
@@ -74,6 +79,7 @@ impl LlmDeclaration {
             expected: Expected::of::<T>,
             limits: Limits::default(),
             params: ModelParams::default(),
+            check: Self::check,
         }
     }
 
@@ -168,7 +174,16 @@ impl LlmDeclaration {
         input: &JsonObject,
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<LlmSettings, BadLlm> {
-        let Self { mut filter, prompt, context, expected, mut limits, mut params } = self;
+        (self.check)(self, tool, input, environment)
+    }
+
+    fn check(
+        self,
+        tool: &Arc<str>,
+        input: &JsonObject,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<LlmSettings, BadLlm> {
+        let Self { mut filter, prompt, context, expected, mut limits, mut params, .. } = self;
         let mut known = Known::default();
         known.add(input);
         if let Some(context) = context {
