@@ -159,8 +159,9 @@ impl Driver {
             if self.superseded {
                 self.move_on().await;
             }
-            self.publish(is_asked_for);
-            if flow == Flow::Stop || self.has_left() {
+            let is_over = flow == Flow::Stop || self.has_left();
+            self.publish(is_asked_for || is_over);
+            if is_over {
                 break;
             }
         }
@@ -300,8 +301,9 @@ impl Driver {
         let now = self.timers.now();
         let next = self.published.after(LOOK_AT_MEMBER.saturating_mul(self.draft.members()));
         if now < next && !is_asked_for {
-            return self.timers.nudge(next);
+            return self.timers.nudge(Some(next));
         }
+        self.timers.nudge(None);
         self.published = now;
         let protocol = &self.life.protocol;
         if let Some(view) = self.draft.publish(|| protocol.digest()) {

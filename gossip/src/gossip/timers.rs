@@ -39,9 +39,9 @@ impl Timers {
         self.waiting.push(Reverse((at, timer)));
     }
 
-    /// Has the alarm ring at `at` as well, whatever waits.
-    pub(super) fn nudge(&mut self, at: Moment) {
-        self.nudge = Some(at);
+    /// Has the alarm ring at `at` as well, whatever waits; or no longer.
+    pub(super) fn nudge(&mut self, at: Option<Moment>) {
+        self.nudge = at;
     }
 
     /// Forgets everything, for a core that starts anew.
@@ -61,7 +61,9 @@ impl Timers {
     /// Waits until some timer is due. Dropping the future loses nothing.
     pub(super) async fn ring(&mut self) {
         let now = self.now();
-        self.nudge = self.nudge.filter(|at| *at > now);
+        if self.nudge.take_if(|at| *at <= now).is_some() {
+            return;
+        }
         let timers = self.waiting.peek().map(|Reverse((at, _))| *at);
         let next = timers.into_iter().chain(self.nudge).min().unwrap_or_else(|| now.after(LONG));
         if next != self.set_for || self.alarm.is_elapsed() {
@@ -89,6 +91,20 @@ mod tests {
         timers.add(at(20), Timer::Seeds);
         timers.ring().await;
         assert_eq!(timers.due(timers.now()), Some(Timer::Seeds));
+        timers.ring().await;
+        assert_eq!(timers.due(timers.now()), Some(Timer::Push));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_nudge_rings_once_also_when_its_moment_has_passed_already() {
+        let mut timers = Timers::new();
+        let at = |millis| Moment::ZERO.after(Duration::from_millis(millis));
+        timers.add(at(30), Timer::Push);
+        timers.nudge(Some(at(10)));
+        timers.ring().await;
+        assert!(timers.now() >= at(10) && timers.now() < at(30));
+        timers.ring().await;
+        assert!(timers.now() < at(30));
         timers.ring().await;
         assert_eq!(timers.due(timers.now()), Some(Timer::Push));
     }
