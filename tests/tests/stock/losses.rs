@@ -87,7 +87,7 @@ fn balanced(targets: Vec<SocketAddr>) -> SocketAddr {
 
 fn pipe(mut from: TcpStream, mut to: TcpStream) {
     thread::spawn(move || {
-        let _ = copy(&mut from.by_ref(), &mut to.by_ref());
+        let _ = copy(&mut from, &mut to);
         let _ = (to.flush(), to.shutdown(Shutdown::Write));
     });
 }
