@@ -7,6 +7,7 @@ mod error;
 mod handle;
 mod limits;
 mod machine;
+mod meters;
 mod models;
 mod names;
 mod prompt;

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 use axum::{Json, Router};
@@ -13,6 +14,7 @@ use mesh_node::call::Caller;
 use mesh_node::context::Scope;
 use mesh_node::mcp::inbound;
 use mesh_node::tool::{Fault, ToolDescriptor};
+use mesh_node::trace::{Outcome, Running, SpanKind, TRACEPARENT, TraceContext};
 use serde_json::{Value, json};
 
 use crate::host::NotHosted;
@@ -103,8 +105,14 @@ impl RouteDefinition {
         let who = self.name();
         home.check_state(&who, self.state)?;
         let needs = home.bind(&who, &self.needs)?;
+        let is_traced = !needs.is_empty();
         let mounted = Mounted { needs, floors: self.floors, home: home.clone(), mesh: mesh.clone() };
-        Ok(router.route(self.path, (self.mount)(RouteHome(Arc::new(mounted)))))
+        let mut route = (self.mount)(RouteHome(Arc::new(mounted)));
+        // One that calls nobody is part of no trace: a page, say.
+        if is_traced {
+            route = route.layer(from_fn_with_state((mesh.clone(), Arc::<str>::from(who)), traced));
+        }
+        Ok(router.route(self.path, route))
     }
 }
 
@@ -123,6 +131,22 @@ impl FromRequestParts<RouteHome> for Slots {
         slots.check(&mounted.floors).map_err(|fault| refusal(&fault))?;
         Ok(slots)
     }
+}
+
+/// Answers a request within a span, below which all calls are that are made for it. A stream goes on after its span.
+async fn traced(State((mesh, name)): State<(Mesh, Arc<str>)>, mut request: Request, next: Next) -> Response {
+    let Some(caller) = mesh.get().cloned() else { return next.run(request).await };
+    let outer = inherited(request.headers(), &caller).trace;
+    let at = TraceContext::below(outer.as_ref());
+    let value = HeaderValue::try_from(at.to_string()).expect("it is of digits and dashes");
+    request.headers_mut().insert(TRACEPARENT, value);
+    let span = Running::begin(caller.ring(), SpanKind::Route, &at, outer.map(|outer| outer.span_id), &name);
+    let response = next.run(request).await;
+    match response.status() {
+        status if status.is_client_error() || status.is_server_error() => span.end(Outcome::Error, status.to_string()),
+        _ => span.end(Outcome::Ok, ""),
+    }
+    response
 }
 
 /// What calls made for a request inherit from its headers: session, trace, deadline, those that travel along, and for

@@ -156,7 +156,7 @@ fn completed_span(span: &Span) -> CompletedSpan {
         duration_ms: span.duration / 1000,
         success: span.outcome == Outcome::Ok,
         error_message: (span.outcome != Outcome::Ok).then(|| span.note.clone()),
-        capability: (span.kind != SpanKind::Tool).then(|| span.name.to_string()),
+        capability: (!matches!(span.kind, SpanKind::Tool | SpanKind::Route)).then(|| span.name.to_string()),
         target_agent: span.peer.as_deref().map(str::to_owned),
         runtime: "rust",
     }
@@ -165,7 +165,7 @@ fn completed_span(span: &Span) -> CompletedSpan {
 /// What a span is called: tools by their name, what is in between as the existing system calls it.
 fn operation(span: &Span) -> String {
     match span.kind {
-        SpanKind::Tool => span.name.to_string(),
+        SpanKind::Tool | SpanKind::Route => span.name.to_string(),
         SpanKind::Call => format!("proxy_call_wrapper {}", span.name),
         SpanKind::Attempt => format!("_internal_attempt {}", span.name),
         SpanKind::Model | SpanKind::Loop => format!("llm {}", span.name),

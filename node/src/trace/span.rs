@@ -76,6 +76,8 @@ pub enum SpanKind {
     Attempt,
     /// A tool ran.
     Tool,
+    /// A route of an HTTP API answered a request. It is around what is called for that.
+    Route,
     /// A model was asked once. It is around the call of its provider.
     Model,
     /// An agent and a model talked until there was an answer. It is around all of that.

@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use super::error::{LlmError, Why};
 use super::limits::Spent;
 use super::machine::{Machine, Step, Wanted};
+use super::meters;
 use super::models::Models;
 use super::tools::Toolbox;
 use super::wire::{Message, MessageContent};
@@ -100,14 +101,19 @@ impl Talk {
 }
 
 /// The span of a loop. Dropped unfinished, the loop was withdrawn.
-pub(crate) struct LoopSpan<'a>(Running<'a>);
+pub(crate) struct LoopSpan<'a> {
+    running: Running<'a>,
+    tool: Arc<str>,
+    begun: Instant,
+}
 
 impl<'a> LoopSpan<'a> {
     /// Begins now, below the span of `scope`; what happens in the course of the loop is below the context that comes back.
     pub(crate) fn begin(caller: &'a Caller, scope: &Scope, tool: &Arc<str>) -> (Self, TraceContext) {
         let at = TraceContext::below(scope.trace.as_ref());
         let parent = scope.trace.map(|trace| trace.span_id);
-        (Self(Running::begin(caller.ring(), SpanKind::Loop, &at, parent, tool)), at)
+        let running = Running::begin(caller.ring(), SpanKind::Loop, &at, parent, tool);
+        (Self { running, tool: Arc::clone(tool), begun: Instant::now() }, at)
     }
 
     /// Ends as the loop did.
@@ -120,12 +126,13 @@ impl<'a> LoopSpan<'a> {
                 (error.spent(), outcome, format!(": {error}"))
             }
         };
-        self.0.span().usage = Some(Usage {
+        meters::ended(&self.tool, outcome, self.begun.elapsed(), spent);
+        self.running.span().usage = Some(Usage {
             model: spent.model.as_str().into(),
             prompt_tokens: spent.prompt_tokens,
             completion_tokens: spent.completion_tokens,
             cost_usd: (spent.unpriced == 0).then_some(spent.cost_usd),
         });
-        self.0.end(outcome, format!("{} turns, {} tool calls{why}", spent.turns, spent.tool_calls));
+        self.running.end(outcome, format!("{} turns, {} tool calls{why}", spent.turns, spent.tool_calls));
     }
 }

@@ -147,6 +147,11 @@ async fn what_a_loop_took_is_in_its_trace() {
     assert!(turns.len() == 2 && turns.iter().all(|turn| turn.parent == Some(whole.span) && turn.usage.is_some()));
     // Two questions and two tools, all calls like any other, below the loop.
     assert_eq!(of(SpanKind::Call).len(), 4);
+    let metrics = format!("{}/metrics", mesh.agent("planner").unwrap().url().unwrap());
+    let metrics = reqwest::get(metrics).await.unwrap().text().await.unwrap();
+    for meter in ["loops_total", "loop_seconds", "loop_turns_total", "loop_tool_calls_total", "loop_tokens_total"] {
+        assert!(metrics.contains(&format!("\nmesh_llm_{meter}")), "{meter} is missing:\n{metrics}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

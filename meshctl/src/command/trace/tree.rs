@@ -74,7 +74,7 @@ fn arrange(spans: &[Span], show_internal: bool) -> Children<'_> {
     let by_id: BTreeMap<u64, &Span> = spans.iter().map(|span| (span.span, span)).collect();
     // What failed without ever reaching a tool has nothing else to show.
     let has_tools = spans.iter().any(|span| span.kind == SpanKind::Tool);
-    let is_main = |span: &Span| matches!(span.kind, SpanKind::Tool | SpanKind::Model);
+    let is_main = |span: &Span| matches!(span.kind, SpanKind::Tool | SpanKind::Model | SpanKind::Route);
     let unheard = unheard(spans);
     let shown = |span: &Span| show_internal || !has_tools || is_main(span) || unheard.contains(&span.span);
     let mut children = Children::new();
@@ -106,7 +106,7 @@ fn branch(children: &Children<'_>, parent: Option<u64>, prefix: &str) {
         let (corner, below) = if place + 1 == spans.len() { ("└─", "   ") } else { ("├─", "│  ") };
         let mut name = span.name.to_string();
         match span.kind {
-            SpanKind::Tool => {}
+            SpanKind::Tool | SpanKind::Route => {}
             SpanKind::Call => name += " (call)",
             SpanKind::Attempt => name = format!("{} at {name} (attempt)", span.tool.as_deref().unwrap_or("a tool")),
             SpanKind::Loop => name += " (loop)",
