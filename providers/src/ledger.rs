@@ -11,7 +11,7 @@ use mesh::llm::wire::Usage;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use self::book::Book;
+use self::book::{Book, Entry};
 use self::file::LedgerFile;
 
 pub use self::file::CannotKeep;
@@ -108,9 +108,11 @@ impl Ledger {
         self.state().write_if_due();
     }
 
-    /// What was used since `since`, a line for each asker and model.
+    /// What was used since `since`, a line for each asker and model; also of replicas that are gone.
     pub(crate) fn lines(&self, since: SystemTime) -> Vec<Line> {
-        self.state().book.lines(minute(since))
+        let mut state = self.state();
+        state.inherit(minute(SystemTime::now()));
+        state.book.lines(minute(since))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -122,6 +124,15 @@ impl State {
     fn write_if_due(&mut self) {
         if self.written.is_none_or(|written| written.elapsed() >= WRITE_EVERY) {
             self.write();
+        }
+    }
+
+    fn inherit(&mut self, now: u64) {
+        let inherited = self.file.as_mut().map(|file| file.inherit(now));
+        match inherited {
+            Some(Ok(book)) => book.entries().for_each(|Entry { minute, line }| self.book.add(minute, &line)),
+            Some(Err(why)) => tracing::warn!(%why, "what replicas have left behind that are gone is not counted"),
+            None => {}
         }
     }
 

@@ -26,6 +26,8 @@ pub struct CannotKeep {
 /// A file that is ours alone while this lives.
 #[derive(Debug)]
 pub(super) struct LedgerFile {
+    folder: PathBuf,
+    number: usize,
     file: File,
     /// Held for its lock.
     _lock: File,
@@ -40,27 +42,57 @@ impl LedgerFile {
         };
         fs::create_dir_all(folder).map_err(cannot(folder))?;
         for number in 1..=MAX_REPLICAS {
-            let path = folder.join(format!("usage-{number}.jsonl"));
-            // The lock is on a file of its own: the other one is replaced when it has grown.
-            let lock_path = folder.join(format!("usage-{number}.lock"));
-            let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path);
-            let lock = lock.map_err(cannot(&lock_path))?;
-            match lock.try_lock() {
-                Ok(()) => {
-                    let (file, book) = read(&path, now).map_err(cannot(&path))?;
-                    return Ok((Self { file, _lock: lock }, book));
-                }
-                Err(TryLockError::WouldBlock) => {}
-                Err(TryLockError::Error(why)) => return Err(cannot(&lock_path)(why)),
+            let path = usage(folder, number);
+            if let Some(lock) = take(folder, number).map_err(cannot(&path))? {
+                let (file, book) = read(&path, now).map_err(cannot(&path))?;
+                return Ok((Self { folder: folder.to_owned(), number, file, _lock: lock }, book));
             }
         }
         let why = std::io::Error::other(format!("{MAX_REPLICAS} replicas run already"));
         Err(cannot(folder)(why))
     }
 
+    /// Takes over what replicas have left behind that are gone: it is in this file then, and was in theirs. A crash in
+    /// between counts it twice.
+    pub(super) fn inherit(&mut self, now: u64) -> std::io::Result<Book> {
+        let mut inherited = Book::default();
+        for number in (1..=MAX_REPLICAS).filter(|number| *number != self.number) {
+            let path = usage(&self.folder, number);
+            match fs::metadata(&path) {
+                Ok(file) if file.len() == 0 => continue,
+                Ok(_) => {}
+                // They are numbered from the first one on.
+                Err(_) => break,
+            }
+            let Some(_lock) = take(&self.folder, number)? else { continue };
+            let (file, book) = read(&path, now)?;
+            self.append(&book)?;
+            file.set_len(0)?;
+            for Entry { minute, line } in book.entries() {
+                inherited.add(minute, &line);
+            }
+        }
+        Ok(inherited)
+    }
+
     /// Adds all of `book` at the end.
     pub(super) fn append(&mut self, book: &Book) -> std::io::Result<()> {
         self.file.write_all(&text(book))
+    }
+}
+
+fn usage(folder: &Path, number: usize) -> PathBuf {
+    folder.join(format!("usage-{number}.jsonl"))
+}
+
+/// The lock of a file, if nobody has it. It is on a file of its own: the other one is replaced when it has grown.
+fn take(folder: &Path, number: usize) -> std::io::Result<Option<File>> {
+    let lock = folder.join(format!("usage-{number}.lock"));
+    let lock = OpenOptions::new().create(true).truncate(false).write(true).open(lock)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(Some(lock)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(why)) => Err(why),
     }
 }
 

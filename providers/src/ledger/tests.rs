@@ -49,6 +49,23 @@ fn replicas_keep_a_file_each() {
 }
 
 #[test]
+fn what_a_replica_that_is_gone_has_left_behind_is_counted_once() {
+    let home = tempfile::tempdir().unwrap();
+    let calls = |ledger: &Ledger| ledger.lines(SystemTime::UNIX_EPOCH).iter().map(|line| line.sum.calls).sum::<u64>();
+    let first = Ledger::open(home.path()).unwrap();
+    let second = Ledger::open(home.path()).unwrap();
+    first.add(None, &usage("local/a", 1));
+    second.add(None, &usage("local/a", 1));
+    assert_eq!((calls(&first), calls(&second)), (1, 1));
+    drop(second);
+    assert_eq!((calls(&first), calls(&first)), (2, 2));
+    let third = Ledger::open(home.path()).unwrap();
+    assert_eq!((calls(&first), calls(&third)), (2, 0));
+    drop((first, third));
+    assert_eq!(calls(&Ledger::open(home.path()).unwrap()), 2);
+}
+
+#[test]
 fn only_what_is_asked_for_is_summed_and_old_minutes_become_hours() {
     let mut book = Book::default();
     let line = |agent: &str| Line { agent: agent.into(), model: "m".into(), sum: Sum { calls: 1, ..Sum::default() } };

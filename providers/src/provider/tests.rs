@@ -9,6 +9,7 @@ use futures::StreamExt;
 use mesh::args;
 use mesh::llm::wire::{Frame, Message, Trouble};
 use mesh::testing::{Mesh, RunningMesh};
+use serde_json::json;
 
 use super::*;
 use crate::remote::tests::KEY;
@@ -74,6 +75,29 @@ async fn a_model_is_found_asked_streamed_and_accounted_for_over_a_restart() {
     mesh.join(provider()).await.unwrap();
     mesh.wait_for(COSTS_CAPABILITY).await.unwrap();
     assert_eq!(costs(&mesh).call(()).await.unwrap(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_speaks_plain_mcp_hears_the_words_as_progress() {
+    let (mesh, _home) = mesh(Provider::new("local").name("claude").tags(["claude"])).await;
+    let url = format!("{}/mcp", mesh.agent("claude").unwrap().url().unwrap());
+    let params =
+        json!({ "name": "claude_stream", "arguments": asked("Hello?"), "_meta": { "progressToken": "words" } });
+    let call = json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params });
+    let asked = reqwest::Client::new().post(url).header("accept", "application/json, text/event-stream");
+    let answer = asked.header("mcp-protocol-version", "2025-11-25").json(&call).send().await.unwrap();
+    let events = answer.text().await.unwrap();
+    let said = events.lines().filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok());
+    let said: Vec<Value> = said.collect();
+    let (result, progress) = said.split_last().unwrap();
+    assert!(result["id"] == 7 && result["result"]["isError"] != true, "{events}");
+    let frame = |message: &Value| {
+        assert_eq!(message["params"]["progressToken"], "words");
+        Frame::read(message["params"]["message"].as_str().unwrap()).unwrap()
+    };
+    let frames: Vec<Frame> = progress.iter().map(frame).collect();
+    let (Frame::End(end), words) = frames.split_last().unwrap() else { panic!("{frames:?}") };
+    assert!(words.len() > 3 && end.usage.is_some(), "{frames:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,7 +188,7 @@ async fn who_expects_the_provider_to_run_the_loop_gets_the_answer_that_comes_of_
     let weather = Agent::new("weather").tool::<get_weather>();
     let mesh = Mesh::new().with(provider).with(weather).start().await.unwrap();
     let asked = |city: &str, endpoint: &str, iterations: u32| {
-        args! { request: serde_json::json!({
+        args! { request: json!({
             "messages": [{ "role": "user", "content": format!("What is the weather in {city}?") }],
             "tools": [{ "type": "function", "function": {
                 "name": "get_weather", "description": "The weather of a city.",

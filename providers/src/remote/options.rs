@@ -126,7 +126,7 @@ fn tool_choice(choice: &Value) -> Result<ToolChoice, Failure> {
 }
 
 /// `"ephemeral"`, `"5m"`, `"1h"`, `"24h"`, or Anthropic's `{"type":"ephemeral","ttl":"1h"}`.
-fn cache_control(control: &Value) -> Result<CacheControl, Failure> {
+pub(super) fn cache_control(control: &Value) -> Result<CacheControl, Failure> {
     let word = control.as_str().or_else(|| control.get("ttl")?.as_str()).or_else(|| control.get("type")?.as_str());
     match word {
         Some("ephemeral") => Ok(CacheControl::Ephemeral),

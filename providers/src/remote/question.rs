@@ -1,12 +1,14 @@
 //! A request of the mesh as genai takes it: messages, parts, tools.
 
 use genai::chat::{
-    Binary, ChatMessage, ChatRequest, ContentPart, CustomPart, MessageContent, Tool, ToolCall, ToolResponse,
+    Binary, ChatMessage, ChatRequest, ContentPart, CustomPart, MessageContent, MessageOptions, Tool, ToolCall,
+    ToolResponse,
 };
 use mesh::llm::wire::{self, Message, Part, Request, Role};
 use serde_json::{Value, json};
 
 use super::answer::{SIGNATURES, THINKING};
+use super::options::cache_control;
 use crate::failure::Failure;
 use crate::vendor::Vendor;
 
@@ -55,7 +57,7 @@ pub(super) fn chat(request: &Request, vendor: Vendor, model: &str) -> Result<Cha
     let mut shown = Vec::new();
     for (at, message) in request.messages.iter().enumerate() {
         match message.role {
-            Role::System => chat.messages.push(ChatMessage::system(message.text())),
+            Role::System => chat.messages.push(instructions(message)?),
             Role::User => chat.messages.push(ChatMessage::user(parts(&message.content, vendor)?)),
             Role::Assistant => chat.messages.push(assistant(message, vendor)),
             Role::Tool => {
@@ -94,6 +96,19 @@ fn tool(spec: &wire::ToolSpec) -> Tool {
     if function.description.is_empty() { tool } else { tool.with_description(function.description.clone()) }
 }
 
+/// What whoever made the agent says; cached, when one of its parts wants that.
+fn instructions(message: &Message) -> Result<ChatMessage, Failure> {
+    let said = ChatMessage::system(message.text());
+    let controls = match &message.content {
+        wire::MessageContent::Parts(parts) => parts.iter().rev().find_map(Part::cache_control),
+        wire::MessageContent::Text(_) => None,
+    };
+    Ok(match controls {
+        Some(control) => said.with_options(MessageOptions::default().with_cache_control(cache_control(control)?)),
+        None => said,
+    })
+}
+
 /// What a user says.
 fn parts(content: &wire::MessageContent, vendor: Vendor) -> Result<MessageContent, Failure> {
     match content {
@@ -128,6 +143,8 @@ fn part(part: &Part, vendor: Vendor) -> Result<ContentPart, Failure> {
         Part::Other(other) if vendor == Vendor::Anthropic => {
             ContentPart::Custom(CustomPart { model_iden: None, data: Value::Object(other.clone()) })
         }
+        // The others cache by themselves.
+        Part::Other(_) if part.as_text().is_some() => ContentPart::from_text(part.as_text().unwrap_or_default()),
         Part::Other(other) => {
             let kind = other.get("type").cloned().unwrap_or_default();
             return Err(Failure::rejected(format!("a part of type {kind} cannot be sent to {vendor}")));

@@ -73,7 +73,7 @@ pub enum Part {
         /// Where it is, or itself as `data:application/pdf;base64,…`.
         data: String,
     },
-    /// Anything else, as it came.
+    /// Anything else, as it came; also a text that says something about caching.
     Other(JsonObject),
 }
 
@@ -214,6 +214,15 @@ impl Part {
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
+            Self::Other(other) if other.get("type").is_some_and(|kind| kind == "text") => other.get("text")?.as_str(),
+            _ => None,
+        }
+    }
+
+    /// What it says about caching: everything up to it is to be kept.
+    pub fn cache_control(&self) -> Option<&Value> {
+        match self {
+            Self::Other(other) => other.get("cache_control").filter(|control| !control.is_null()),
             _ => None,
         }
     }
@@ -237,6 +246,7 @@ impl Part {
         let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
         let part = match object.get("type").and_then(Value::as_str) {
             None => return Err("a part of a message has a `type`".into()),
+            Some("text") if object.contains_key("cache_control") => None,
             Some("text") => text(object.get("text")).map(Self::Text),
             Some("image_url") => {
                 let image = object.get("image_url");
