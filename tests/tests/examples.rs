@@ -171,8 +171,9 @@ async fn a_team_develops_a_script_and_what_it_runs_can_do_no_harm() {
     lab.set("DEV_TEAM_WORKSPACE", workspace.to_str().unwrap());
     let names = ["intent-agent", "developer-agent", "qa-agent", "executor-agent"];
     let _running = start_team(&lab, "dev-team", &names, "software_request");
-    let outcome = call(&lab, "develop_script", &json!({"wish": "A script that greets"}), |_| true).await;
-    assert_eq!((&outcome["verdict"]["passed"], &outcome["rounds"]), (&json!(true), &json!(1)), "{outcome}");
+    // QA may not know the executor yet, and then nothing passes.
+    let passed = |outcome: &Value| outcome["verdict"]["passed"] == true && outcome["rounds"] == 1;
+    let outcome = call(&lab, "develop_script", &json!({"wish": "A script that greets"}), passed).await;
     assert!(outcome["verdict"]["output"].as_str().unwrap().contains("Hello from a script"), "{outcome}");
     assert!(workspace.join(outcome["task"]["path"].as_str().unwrap()).exists(), "{outcome}");
 
@@ -211,7 +212,10 @@ async fn six_agents_report_on_an_account() {
         call(&lab, "write_report", &json!({ "account": account }), suits).await
     };
     // Whoever reports may not know all of the others yet.
-    let prudent = report("prudent", |report| report["compliant"] == true && report["total_usd"] != 1.0).await;
+    let is_whole = |report: &Value| {
+        report["compliant"] == true && [&report["total_usd"], &report["worst_day_usd"]].iter().all(|usd| **usd != 1.0)
+    };
+    let prudent = report("prudent", is_whole).await;
     let total = prudent["total_usd"].as_f64().unwrap();
     assert!((total - 12_850.0).abs() < 1e-6, "{prudent}");
     let bold = report("bold", |_| true).await;
@@ -229,6 +233,7 @@ fn the_demo_plans_three_trips_and_loses_none() {
     let demo = demo.arg(binaries()).env_remove("REAL").output().unwrap();
     let said = String::from_utf8_lossy(&demo.stdout);
     assert!(demo.status.success(), "{said}\n{}", String::from_utf8_lossy(&demo.stderr));
+    assert!(said.contains("└─ POST:/plan (gateway)"), "{said}");
     let row = |plan: &str| said.lines().find(|line| line.starts_with(plan)).unwrap_or_default();
     // The planner prefers one of the two; the specialists take either.
     assert!(row("with both models").contains("local/claude"), "{said}");

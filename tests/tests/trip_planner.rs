@@ -26,12 +26,13 @@ async fn call(lab: &Lab, tool: &str, arguments: &Value) -> Value {
     .await
 }
 
-/// Waits until the one agent is listed with a status.
+/// Waits until the agent that runs is listed with a status.
 async fn until(lab: &Lab, status: &str) {
     eventually(status, || async {
+        let id = lab.nodes().into_iter().find(|node| node.name == "chat-history-agent")?.agent_id;
         let listed: Value = serde_json::from_slice(&lab.meshctl(&["list", "--all", "--json"]).stdout).ok()?;
         let agents = listed["agents"].as_array()?.clone();
-        agents.iter().any(|agent| agent["name"] == "chat-history-agent" && agent["status"] == status).then_some(())
+        agents.iter().any(|agent| agent["id"] == *id && agent["status"] == status).then_some(())
     })
     .await;
 }

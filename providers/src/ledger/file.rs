@@ -56,7 +56,8 @@ impl LedgerFile {
     /// between counts it twice.
     pub(super) fn inherit(&mut self, now: u64) -> std::io::Result<Book> {
         let mut inherited = Book::default();
-        for number in (1..=MAX_REPLICAS).filter(|number| *number != self.number) {
+        let own = self.number;
+        for number in (1..=MAX_REPLICAS).filter(|number| *number != own) {
             let path = usage(&self.folder, number);
             match fs::metadata(&path) {
                 Ok(file) if file.len() == 0 => continue,

@@ -128,6 +128,29 @@ async fn a_schema_is_enforced_where_the_model_can_and_told_where_it_cannot() {
 }
 
 #[tokio::test]
+async fn what_a_part_says_about_caching_is_passed_on() {
+    let server = Server::start(|| whole(WHOLE)).await;
+    let kept = json!({ "type": "ephemeral" });
+    let request: Request = serde_json::from_value(json!({ "messages": [
+        { "role": "system", "content": [{ "type": "text", "text": "Rules.", "cache_control": kept }] },
+        { "role": "user", "content": [
+            { "type": "text", "text": "A long book.", "cache_control": kept }, { "type": "text", "text": "Who did it?" }] },
+    ] }))
+    .unwrap();
+    remote(NAME, &server, "v1").answer(&request).await.unwrap();
+    let body = server.last().body;
+    assert_eq!(body["system"], json!([{ "type": "text", "text": "Rules.", "cache_control": kept }]));
+    let parts = &body["messages"][0]["content"];
+    assert_eq!(parts[0], json!({ "type": "text", "text": "A long book.", "cache_control": kept }));
+    assert_eq!(parts[1], json!({ "type": "text", "text": "Who did it?" }));
+
+    let openai = Server::start(|| whole(super::openai::WHOLE)).await;
+    remote("openai/gpt-4o", &openai, "v1").answer(&request).await.unwrap();
+    let said = openai.last().body["messages"].to_string();
+    assert!(said.contains("A long book.") && !said.contains("cache_control"), "{said}");
+}
+
+#[tokio::test]
 async fn pictures_are_shown_also_those_that_tools_give() {
     let server = Server::start(|| whole(WHOLE)).await;
     let request: Request = serde_json::from_value(json!({ "messages": [

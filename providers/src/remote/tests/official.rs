@@ -79,7 +79,6 @@ async fn errors_are_what_the_vendors_clients_take_them_for() {
         (400, "invalid_request_error", "BadRequestError"),
         (401, "authentication_error", "AuthenticationError"),
         (429, "rate_limit_error", "RateLimitError"),
-        (529, "overloaded_error", "OverloadedError"),
     ];
     for (status, kind, name) in cases {
         let body = faults::said(kind, "no");

@@ -6,18 +6,17 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use mesh_tests::bench::figure::Measured;
-use mesh_tests::bench::process::sibling;
 use tokio::process::Command;
 
 /// What is measured here.
 pub(crate) const IDS: &[&str] = &["demo_s"];
 
-/// Runs it once.
+/// Runs it once, as `make demo` does.
 pub(crate) async fn measure() -> Result<Vec<Measured>> {
-    let meshctl = sibling("meshctl")?;
-    let programs = meshctl.parent().context("a program is in a folder")?;
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/demo");
-    let mut demo = Command::new(script);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let programs = root.join("target/debug");
+    ensure!(programs.join("gateway").exists(), "run `make demo` first: it builds what is measured here");
+    let mut demo = Command::new(root.join("examples/demo"));
     demo.arg(programs).env_remove("REAL").stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
     let begin = Instant::now();
     let status = demo.status().await.context("the demo cannot be run")?;

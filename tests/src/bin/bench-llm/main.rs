@@ -1,6 +1,6 @@
 //! `bench-llm`: the numbers of agents with models, each with its bar.
 //!
-//! TripPlanner's agents are the programs that were built beside this one. Other ends are this binary in another role.
+//! TripPlanner's agents are processes of the program that was built beside this one. Other ends are this binary in another role.
 
 mod agents;
 mod bars;
