@@ -195,7 +195,8 @@ async fn a_team_develops_a_script_and_what_it_runs_can_do_no_harm() {
     }
     assert!(!outside.exists());
     let away = lab.meshctl(&["call", "write_file", r#"{"path":"../outside","content":"harm"}"#]);
-    assert!(!away.status.success() && !outside.exists(), "{}", String::from_utf8_lossy(&away.stdout));
+    let away: Value = serde_json::from_slice(&away.stdout).unwrap();
+    assert!(away["isError"] == true && !outside.exists(), "{away}");
     let endless = json!({"path": "endless.sh", "content": "while :; do echo y; done"});
     call(&lab, "write_file", &endless, |_| true).await;
     let run = call(&lab, "run_script", &json!({"path": "endless.sh"}), |_| true).await;

@@ -26,7 +26,7 @@ use tokio::time::{Instant, timeout_at};
 
 use self::target::{BadTarget, Found, Target};
 use super::routes::{error, not_found};
-use crate::call::exchange::{Exchange, travelling};
+use crate::call::exchange::{self, Exchange, travelling};
 use crate::context::MAX_PAYLOAD_BYTES;
 use crate::propagation::Propagation;
 
@@ -168,8 +168,8 @@ impl Proxy {
     }
 
     async fn over_mesh(&self, member: mesh_gossip::MemberId, request: Request) -> Result<Response, String> {
-        let exchange = Exchange::open(&self.0.gossip, member).await.map_err(|why| why.to_string())?;
-        exchange.send(request).await.map_err(|why| why.to_string())
+        let line = Exchange::open(&self.0.gossip, member, exchange::KIND).await.map_err(|why| why.to_string())?;
+        line.send(request).await.map_err(|why| why.to_string())
     }
 }
 

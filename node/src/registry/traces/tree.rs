@@ -65,7 +65,7 @@ impl<'a> Tree<'a> {
     pub(in crate::registry) fn capability(&self, span: &Span) -> Option<String> {
         match span.kind {
             SpanKind::Call | SpanKind::Attempt => Some(span.name.to_string()),
-            SpanKind::Tool | SpanKind::Model | SpanKind::Loop => None,
+            SpanKind::Tool | SpanKind::Route | SpanKind::Model | SpanKind::Loop => None,
         }
     }
 
