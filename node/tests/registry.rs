@@ -306,11 +306,10 @@ async fn two_seeds_are_one_registry_and_one_goes_on_when_the_other_is_gone() {
     assert_eq!(first.register(&dates).await["dependencies_resolved"]["use"][0]["agent_id"], "clock-1");
     second.until_beat("dates-1", 200).await;
     assert_eq!(second.register(&dates).await["message"], "Agent updated via heartbeat");
-    let holders = || {
-        let view = second.node.gossip().view();
-        view.catalog().agents().filter(|agent| agent.owner.agent.as_str() == "dates-1").count()
-    };
-    assert_eq!(holders(), 1, "it is one agent");
+    let holders = |view: &View| view.catalog().agents().filter(|agent| agent.owner.agent.as_str() == "dates-1").count();
+    let mut views = second.node.gossip().watch();
+    timeout(PATIENCE, views.wait_for(|view| holders(view) > 0)).await.unwrap().unwrap();
+    assert_eq!(holders(&second.node.gossip().view()), 1, "it is one agent");
     assert_eq!(second.agent("dates-1").await["status"], "healthy");
 
     // Dropped, it says no goodbye.

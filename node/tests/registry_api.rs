@@ -333,6 +333,7 @@ async fn a_page_that_watches_is_told_of_the_past_and_of_what_happens() {
     let home = tempfile::tempdir().unwrap();
     let seed = Seed::start(home.path()).await;
     seed.register("clock-1", 1234, json!({})).await;
+    seed.until("/api/schemas", |answer| answer["count"] == 1).await;
     seed.until("/api/events/history", |answer| answer["count"] == 1).await;
     let mut frames = seed.ask("/api/events").await.bytes_stream();
     let mut heard = String::new();
