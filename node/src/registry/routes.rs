@@ -9,6 +9,7 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, head, post};
 use axum::{Json, Router};
+use http_body::Body as _;
 use mesh_gossip::catalog::AgentId;
 use serde::Serialize;
 use serde_json::json;
@@ -347,11 +348,14 @@ fn flag(text: &str) -> Option<bool> {
 
 /// A whole body of at most `limit` bytes, if it arrives in time.
 pub(super) async fn body_of(body: Body, limit: usize) -> Result<Bytes, Response> {
+    let too_long = || error(StatusCode::PAYLOAD_TOO_LARGE, format!("the body has more than {limit} bytes"));
+    // What is announced as too long is not waited for.
+    if usize::try_from(body.size_hint().lower()).is_ok_and(|announced| announced > limit) {
+        return Err(too_long());
+    }
     match tokio::time::timeout(BODY_WITHIN, to_bytes(body, limit)).await {
         Ok(Ok(body)) => Ok(body),
-        Ok(Err(why)) if is_too_long(&why) => {
-            Err(error(StatusCode::PAYLOAD_TOO_LARGE, format!("the body has more than {limit} bytes")))
-        }
+        Ok(Err(why)) if is_too_long(&why) => Err(too_long()),
         Ok(Err(why)) => Err(error(StatusCode::BAD_REQUEST, format!("the body cannot be read: {why}"))),
         Err(_) => Err(error(StatusCode::REQUEST_TIMEOUT, format!("the body did not arrive within {BODY_WITHIN:?}"))),
     }
