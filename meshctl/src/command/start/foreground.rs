@@ -69,7 +69,8 @@ pub(crate) async fn stay(
     look.set_missed_tick_behavior(MissedTickBehavior::Skip);
     progress.at("waiting until all can be called");
     let mut progress = Some(progress);
-    loop {
+    // What has ended is told of by its wait as well, which may come after its child.
+    while !(children.is_empty() && watchers.is_empty() && waits.is_empty()) {
         tokio::select! {
             () = signals.next() => break,
             Some((launch, state)) = waits.next() => {
@@ -95,9 +96,6 @@ pub(crate) async fn stay(
                 failed |= !plan.watch && !ended.as_ref().is_ok_and(ExitStatus::success);
                 if !plan.quiet {
                     output::say(format_args!("'{}' has ended: {}", entry.name, words(&ended)));
-                }
-                if children.is_empty() && watchers.is_empty() {
-                    break;
                 }
             }
             Some(ended) = watchers.next() => {
