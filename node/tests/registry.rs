@@ -272,6 +272,24 @@ async fn an_agent_is_out_as_soon_as_its_process_ends_and_an_answer_of_any_kind_k
 }
 
 #[tokio::test]
+async fn an_agent_that_closes_idle_connections_and_ends_between_two_of_them_is_out_too() {
+    let home = tempfile::tempdir().unwrap();
+    let seed = start_seed(home.path(), |_| {}).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut agent = provider("clock-1", "clock", "date");
+    agent["http_port"] = listener.local_addr().unwrap().port().into();
+    seed.register(&agent).await;
+    // That of the watch, and that of the look when it was closed.
+    for _ in 0..2 {
+        drop(timeout(PATIENCE, listener.accept()).await.unwrap().unwrap());
+    }
+    assert_eq!(seed.beat("clock-1").await, 200, "it was there");
+    drop(listener);
+    // Beats renew the lease: it does not run out.
+    seed.until_beat("clock-1", 410).await;
+}
+
+#[tokio::test]
 async fn a_caller_that_is_refused_has_the_seed_look() {
     let home = tempfile::tempdir().unwrap();
     let seed = start_seed(home.path(), |_| {}).await;

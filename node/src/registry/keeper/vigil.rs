@@ -118,15 +118,19 @@ impl Keeper {
     }
 }
 
-/// Holds a connection to an agent open without ever using it, and doubts the agent when that breaks.
+/// Holds a connection to an agent open without ever using it, and doubts the agent when that breaks, or cannot be opened
+/// again: servers close what is idle, and may end between two connections.
 async fn watch(agent: AgentId, place: (String, u16), commands: mpsc::WeakSender<Command>) {
     let mut pause = TRY_AGAIN;
+    // Who does not listen yet, or never, is no worse for it.
+    let mut was_there = false;
     loop {
-        // Who does not listen yet, or never, is no worse for it.
         if let Ok(Ok(mut stream)) = timeout(PROBE_WITHIN, TcpStream::connect((place.0.as_str(), place.1))).await {
-            pause = TRY_AGAIN;
+            (pause, was_there) = (TRY_AGAIN, true);
             let mut unasked = [0; 64];
             while stream.read(&mut unasked).await.is_ok_and(|read| read > 0) {}
+        }
+        if was_there {
             let Some(commands) = commands.upgrade() else { return };
             if commands.send(Command::Doubt { agent: agent.clone() }).await.is_err() {
                 return;
