@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Inner;
 use super::breaker::Failure;
-use super::http::{HttpAttempt, HttpError};
+use super::http::{HttpAttempt, HttpError, Pieces};
 use super::quic::attempt::{AttemptError, Fate, NotReceived, Outgoing, Silence};
 use crate::context::{Origin, Outlet, Scope};
 use crate::offers::{TRANSPORT_LABEL, TRANSPORT_MESH};
@@ -97,6 +97,7 @@ impl Attempt {
                     arguments: &self.arguments,
                     scope: &self.scope,
                     outlet: &self.outlet,
+                    pieces: Pieces::of(&self.offers, &self.tool),
                 };
                 match timeout_at(self.deadline, inner.http.call(attempt)).await {
                     Ok(outcome) => Ok(outcome?),

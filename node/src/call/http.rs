@@ -20,6 +20,7 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use self::message::Message;
+pub(super) use self::message::Pieces;
 pub(crate) use self::sse::Events;
 use crate::context::{MAX_PAYLOAD_BYTES, Outlet, Scope};
 use crate::run::arguments;
@@ -64,6 +65,8 @@ pub(super) struct HttpAttempt<'a> {
     pub(super) arguments: &'a Bytes,
     pub(super) scope: &'a Scope,
     pub(super) outlet: &'a Outlet,
+    /// How it streams, if it does.
+    pub(super) pieces: Option<Pieces>,
 }
 
 /// Why a call to a server has no result.
@@ -162,7 +165,7 @@ impl Http {
         let waiting = session.map(|session| self.waiting(url, session, id));
         let answer = match self.post(url, body, headers).await {
             Ok(response) if response.status().is_success() => {
-                self.read(url, response, id, attempt.outlet, session).await.map(Answer::Outcome)
+                self.read(url, response, id, attempt, session).await.map(Answer::Outcome)
             }
             Ok(response) => Ok(refusal(response.status(), &error_text(response).await)),
             Err(error) => Err(error),
@@ -178,7 +181,7 @@ impl Http {
         url: &Url,
         response: Response,
         id: u64,
-        outlet: &Outlet,
+        attempt: &HttpAttempt<'_>,
         session: Option<&Session>,
     ) -> Result<Result<Payload, Fault>, HttpError> {
         let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
@@ -204,9 +207,9 @@ impl Http {
                 if message.answers(id) {
                     return Ok(message.outcome());
                 }
-                if let Some(update) = message.update() {
-                    has_begun |= outlet.is_open();
-                    outlet.send(update).await;
+                if let Some(update) = message.update(attempt.pieces) {
+                    has_begun |= attempt.outlet.is_open();
+                    attempt.outlet.send(update).await;
                 } else if let (Some(_), Some(asked)) = (&message.method, message.id) {
                     let mut headers = HeaderMap::new();
                     add_session(&mut headers, session);

@@ -1,6 +1,7 @@
 //! JSON-RPC as MCP uses it: what is said to a server, and what its answers mean to a caller.
 
 use bytes::Bytes;
+use mesh_gossip::catalog::Offers;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -97,10 +98,44 @@ pub(super) fn cancelled(id: u64) -> Bytes {
     format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{params}}}"#).into()
 }
 
+/// What an offer says of a tool that streams.
+const STREAM_TYPE: &str = "stream_type";
+
+/// How the pieces of a tool that streams are written in the messages of its progress notifications.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::call) enum Pieces {
+    /// As they are.
+    Text,
+    /// As JSON.
+    Json,
+}
+
 /// What a server is told that asks us something, which nobody here can answer.
 pub(super) fn not_understood(id: &RawValue) -> Bytes {
     let error = format!(r#"{{"code":{METHOD_NOT_FOUND},"message":"this client answers no requests"}}"#);
     format!(r#"{{"jsonrpc":"2.0","id":{},"error":{error}}}"#, id.get()).into()
+}
+
+impl Pieces {
+    /// What the offer of `tool` among `offers` says.
+    pub(in crate::call) fn of(offers: &Offers, tool: &str) -> Option<Self> {
+        let tool = offers.tools.iter().find(|offered| *offered.function == *tool)?;
+        match tool.kwargs.get(STREAM_TYPE)?.as_str()? {
+            "text" => Some(Self::Text),
+            "json" => Some(Self::Json),
+            _ => None,
+        }
+    }
+
+    /// A piece as JSON. What is no JSON though it should be is taken for text.
+    fn chunk(self, message: &str) -> Bytes {
+        match self {
+            Self::Json if serde_json::from_str::<&RawValue>(message).is_ok() => {
+                Bytes::copy_from_slice(message.as_bytes())
+            }
+            Self::Json | Self::Text => Value::from(message).to_string().into(),
+        }
+    }
 }
 
 impl Message<'_> {
@@ -110,10 +145,18 @@ impl Message<'_> {
         self.method.is_none() && is_ours && (self.result.is_some() || self.error.is_some())
     }
 
-    /// What a notification means to whoever waits for updates.
-    pub(super) fn update(&self) -> Option<Update> {
+    /// What a notification of a tool that streams like `pieces`, if it streams, means to whoever waits for updates.
+    pub(super) fn update(&self, pieces: Option<Pieces>) -> Option<Update> {
         let params: Value = serde_json::from_str(self.params?.get()).ok()?;
-        match self.method.as_deref()? {
+        let message = || params.get("message").and_then(Value::as_str);
+        match (self.method.as_deref()?, pieces.zip(message())) {
+            ("notifications/progress", Some((pieces, message))) => Some(Update::Chunk(pieces.chunk(message))),
+            (method, _) => Self::other(method, &params),
+        }
+    }
+
+    fn other(method: &str, params: &Value) -> Option<Update> {
+        match method {
             "notifications/progress" => Some(Update::Progress {
                 progress: params.get("progress")?.as_f64()?,
                 total: params.get("total").and_then(Value::as_f64),
@@ -206,7 +249,7 @@ impl CallToolResult<'_> {
 mod tests {
     use serde_json::{Map, Value, json};
 
-    use super::{Message, call_tool};
+    use super::{Message, Pieces, call_tool};
     use crate::context::Update;
     use crate::tool::{FaultKind, Payload};
 
@@ -261,8 +304,15 @@ mod tests {
     fn notifications_are_updates() {
         let text =
             json!({"method": "notifications/progress", "params": {"progress": 1, "message": "chunk"}}).to_string();
-        let update = serde_json::from_str::<Message<'_>>(&text).unwrap().update();
+        let update = serde_json::from_str::<Message<'_>>(&text).unwrap().update(None);
         assert_eq!(update, Some(Update::Progress { progress: 1.0, total: None, message: Some("chunk".into()) }));
+        for (pieces, message, chunk) in
+            [(Pieces::Text, "1", r#""1""#), (Pieces::Json, "[1]", "[1]"), (Pieces::Json, "one", r#""one""#)]
+        {
+            let text = json!({"method": "notifications/progress", "params": {"progress": 1, "message": message}});
+            let update = serde_json::from_str::<Message<'_>>(&text.to_string()).unwrap().update(Some(pieces));
+            assert_eq!(update, Some(Update::Chunk(chunk.into())));
+        }
     }
 
     #[test]
