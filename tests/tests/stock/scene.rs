@@ -2,12 +2,15 @@
 
 use std::fs;
 use std::ops::{Deref, DerefMut};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use mesh_tests::lab::{Lab, binaries};
 use mesh_tests::others;
 use tempfile::TempDir;
+
+/// Where the agents of these tests are.
+const AGENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stock/agents");
 
 /// A lab, and the folder in which somebody keeps agents. Dropped, it ends what runs in it.
 pub(crate) struct Scene {
@@ -50,6 +53,12 @@ impl Scene {
     /// A path in the folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// Puts the agent `name` of these tests into the folder; gives its path there.
+    pub(crate) fn agent(&self, name: &str) -> String {
+        let code = fs::read_to_string(Path::new(AGENTS).join(name).with_extension("py")).unwrap();
+        self.write(&format!("{name}/main.py"), &code)
     }
 
     /// Writes a file into the folder, and gives its path there.
