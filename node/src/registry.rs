@@ -1,7 +1,7 @@
 //! The registry API of the existing system, from the view instead of a database: agents that know nothing of gossip join
 //! the mesh through any node that serves it.
 //!
-//! An agent that registers here becomes offers that this node makes on its behalf (see [`adoption`]) for as long as its
+//! An agent that registers here becomes offers that this node makes on its behalf for as long as its
 //! heartbeats come (see [`book`]), and is answered from the resolver that our own agents use (see [`answer`]).
 
 mod administration;
