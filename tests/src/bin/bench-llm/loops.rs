@@ -18,16 +18,16 @@ use crate::agents::STEPS;
 /// What is measured here.
 pub(crate) const IDS: &[&str] = &["loop_vs_http_ratio"];
 
+/// What a tool gives whose result is no object by its schema.
+#[derive(Deserialize)]
+struct Given<T> {
+    result: T,
+}
+
 /// What the agent with the loop says.
 #[derive(Deserialize)]
 struct Took {
     took_ms: f64,
-}
-
-/// What a tool gives that gives a text.
-#[derive(Deserialize)]
-struct Text {
-    result: String,
 }
 
 /// Who is posted to by hand.
@@ -52,8 +52,8 @@ pub(crate) async fn measure(effort: &Effort) -> Result<Vec<Measured>> {
     let hand = Hand { model: Post::to(&urls[0]), steps: Post::to(&urls[1]), tools: vec![step_as_shown()] };
     let asker = Post::to(&urls[2]);
     let ours = async || -> Result<f64> {
-        let took: Took = asker.tool("ask_once", &json!({})).await?;
-        Ok(took.took_ms)
+        let said: Given<Took> = asker.tool("ask_once", &json!({})).await?;
+        Ok(said.result.took_ms)
     };
     let loops = effort.amount(100, 10);
     let begin = Instant::now();
@@ -88,7 +88,8 @@ impl Hand {
         let mut steps = 0;
         loop {
             let request = Request { messages: messages.clone(), tools: Some(self.tools.clone()), ..Request::default() };
-            let reply: Reply = self.model.tool("stepwise", &json!({ "request": request })).await?;
+            let Given { result: reply } =
+                self.model.tool::<_, Given<Reply>>("stepwise", &json!({ "request": request })).await?;
             if reply.tool_calls.is_empty() {
                 ensure!(steps == STEPS, "a loop by hand ended after {steps} steps: {}", reply.content);
                 return Ok(());
@@ -96,7 +97,7 @@ impl Hand {
             messages.push(Message { tool_calls: reply.tool_calls.clone(), ..Message::assistant(reply.content) });
             for call in reply.tool_calls {
                 let arguments: Value = serde_json::from_str(&call.function.arguments)?;
-                let said: Text = self.steps.tool(&call.function.name, &arguments).await?;
+                let said: Given<String> = self.steps.tool(&call.function.name, &arguments).await?;
                 messages.push(Message { tool_call_id: Some(call.id), ..Message::new(Role::Tool, said.result) });
                 steps += 1;
             }
