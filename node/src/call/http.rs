@@ -390,7 +390,7 @@ async fn error_text(response: Response) -> String {
 }
 
 /// What went wrong, with everything beneath it.
-fn in_full(error: &reqwest::Error) -> String {
+pub(crate) fn in_full(error: &reqwest::Error) -> String {
     let mut text = error.to_string();
     let mut beneath = std::error::Error::source(error);
     while let Some(error) = beneath {

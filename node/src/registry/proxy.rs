@@ -27,6 +27,7 @@ use tokio::time::{Instant, timeout_at};
 use self::target::{BadTarget, Found, Target};
 use super::routes::{error, not_found};
 use crate::call::exchange::{self, Exchange, travelling};
+use crate::call::http::in_full;
 use crate::context::MAX_PAYLOAD_BYTES;
 use crate::propagation::Propagation;
 
@@ -254,15 +255,4 @@ where
             Some((Ok(piece), Left::Pieces(body, held)))
         }
     })
-}
-
-/// What went wrong, with everything beneath it, and without the address: the caller knows it.
-fn in_full(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut beneath = std::error::Error::source(error);
-    while let Some(error) = beneath {
-        text = format!("{text}: {error}");
-        beneath = error.source();
-    }
-    text
 }
