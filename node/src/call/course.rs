@@ -395,11 +395,14 @@ impl<'a> Course<'a> {
         self.repeats <= most
     }
 
-    /// All were tried. A provider that nobody could reach may be about to come back, so they are tried once more.
+    /// All were tried. A provider that nobody could reach may be about to come back, and one that lacks what it requires
+    /// may be about to hear of it, as we have already: they are tried once more.
     async fn next_round(&mut self) -> Result<(), CallError> {
         let deadline = self.request.scope.deadline;
         let is_in_time = deadline.is_none_or(|deadline| Instant::now() + BETWEEN_ROUNDS < deadline);
-        if self.tried.is_empty() || self.refused.is_some() || self.rounds >= ROUNDS || !is_in_time {
+        let is_final = |(_, fault): &(AgentId, Fault)| fault.kind != FaultKind::DependencyUnavailable;
+        let is_refused = self.refused.as_ref().is_some_and(is_final);
+        if self.tried.is_empty() || is_refused || self.rounds >= ROUNDS || !is_in_time {
             return Err(self.exhausted());
         }
         self.rounds += 1;

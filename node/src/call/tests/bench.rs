@@ -128,6 +128,10 @@ impl ToolHost for TestHost {
                 let data = Some(Bytes::from_static(b"{\"retry_after\":60}"));
                 Err(Fault { data, ..Fault::new(FaultKind::Overloaded, "as asked") })
             }
+            "hear" if self.runs.load(Ordering::SeqCst) == 1 => {
+                Err(Fault::new(FaultKind::DependencyUnavailable, "not heard of it yet"))
+            }
+            "lack" => Err(Fault::new(FaultKind::DependencyUnavailable, "as asked")),
             "panic" => panic!("as asked"),
             "fail" => Err(Fault::new(FaultKind::Failed, "as asked")),
             "relay" => {

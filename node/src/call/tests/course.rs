@@ -317,6 +317,19 @@ async fn a_tool_that_fails_is_called_again_elsewhere_unless_it_was_heard() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_not_heard_of_what_it_requires_is_called_once_more() {
+    let asker = Plan::default().start(&[]).await;
+    let late = Plan::with([tool("hear")]).start(&[&asker]).await;
+    let never = Plan::with([tool("lack")]).start(&[&asker]).await;
+    asker.sees("hear", 1).await;
+    asker.sees("lack", 1).await;
+    assert_eq!(asker.asks(ask("hear")).await, late.agent.as_str());
+    let error = asker.caller.call(ask("lack")).await.unwrap_err();
+    let CallError::Fault { fault, .. } = error else { panic!("{error}") };
+    assert_eq!((fault.kind, never.host.runs()), (FaultKind::DependencyUnavailable, 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_asks_for_rest_is_left_alone_while_others_are_there() {
     let asker = Plan::default().start(&[]).await;
     let busy = Plan::with([provides("busy", "work")]).start(&[&asker]).await;
