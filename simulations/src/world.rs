@@ -1,23 +1,25 @@
 //! A world: hosts, a network, one virtual clock. The same seed and script always give the same history.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+mod agenda;
+mod slot;
+mod streams;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mesh_gossip::id::MemberId;
 use mesh_gossip::moment::Moment;
 
+use self::agenda::Agenda;
+use self::slot::Slot;
+use self::streams::Open;
 use crate::dice::{Dice, dice};
-use crate::host::{Actions, AskFailure, Event, Host, News, Parcel, Question, gossip_address, host_at};
+use crate::host::{Actions, AskFailure, Event, Host, News, gossip_address, host_at};
 use crate::network::{Fate, Network, wire_bytes};
-use crate::stream::{End, StreamCosts, Streams};
+use crate::stream::{StreamCosts, Streams};
 use crate::traffic::Traffic;
 
-/// What Linux gives a UDP socket by default (`net.core.rmem_default`), bookkeeping included.
-pub const SOCKET_BUFFER_BYTES: usize = 212_992;
-
-/// A batch to be counted on waking: all that the socket holds by then.
-const EVERYTHING: usize = usize::MAX;
+pub use self::slot::SOCKET_BUFFER_BYTES;
 
 /// Sees what the users of all hosts learn, as they learn it.
 pub trait Watch {
@@ -37,10 +39,7 @@ pub struct Rules {
 /// See the [module's page](self).
 pub struct World<H: Host, W> {
     now: u64,
-    order: u64,
-    agenda: BinaryHeap<Reverse<(u64, u64, u32)>>,
-    pending: Vec<Option<Entry<H>>>,
-    free: Vec<u32>,
+    agenda: Agenda<Entry<H>>,
     slots: Vec<Slot<H>>,
     questions: BTreeMap<u64, Open>,
     next_question: u64,
@@ -82,66 +81,12 @@ enum Pending<H: Host> {
     Wake,
 }
 
-struct Open {
-    asker: End,
-    asker_id: MemberId,
-    answerer: End,
-    ask: u64,
-    request: Vec<u8>,
-    limit: usize,
-}
-
-struct Slot<H: Host> {
-    host: Option<H>,
-    life: u32,
-    clock: Clock,
-    stalled_until: u64,
-    busy_until: u64,
-    packet_cost: u64,
-    inbox: VecDeque<Pending<H>>,
-    inbox_bytes: usize,
-    late: VecDeque<(Moment, H::Timer)>,
-    batch: usize,
-    wake_at: u64,
-    traffic: Traffic,
-}
-
-/// How a host's clock stands to the world's.
-#[derive(Clone, Copy, Debug)]
-struct Clock {
-    world: u64,
-    own: u64,
-    fast_by_ppm: i64,
-}
-
-impl Clock {
-    fn own_at(self, world: u64) -> Moment {
-        let passed = i128::from(world - self.world);
-        let own = i128::from(self.own) + passed + passed * i128::from(self.fast_by_ppm) / 1_000_000;
-        Moment::from_micros(u64::try_from(own).unwrap_or(0))
-    }
-
-    /// When this clock will show `own`: never early.
-    fn world_at(self, own: Moment) -> u64 {
-        let ahead = i128::from(own.as_micros()) - i128::from(self.own);
-        if self.fast_by_ppm == 0 {
-            return u64::try_from(i128::from(self.world) + ahead).unwrap_or(0);
-        }
-        let rate = 1_000_000 + i128::from(self.fast_by_ppm);
-        let passed = (ahead * 1_000_000 + rate - 1).div_euclid(rate);
-        u64::try_from(i128::from(self.world) + passed).unwrap_or(0)
-    }
-}
-
 impl<H: Host, W: Watch> World<H, W> {
     /// An empty world. All chance in it follows from `seed`.
     pub fn new(seed: u64, network: Network, rules: Rules, watch: W) -> Self {
         Self {
             now: 0,
-            order: 0,
-            agenda: BinaryHeap::new(),
-            pending: Vec::new(),
-            free: Vec::new(),
+            agenda: Agenda::new(),
             slots: Vec::new(),
             questions: BTreeMap::new(),
             next_question: 0,
@@ -224,20 +169,7 @@ impl<H: Host, W: Watch> World<H, W> {
     /// Adds a host that is down; [`World::begin`] starts it for the first time.
     pub fn reserve(&mut self) -> u32 {
         let index = self.len();
-        self.slots.push(Slot {
-            host: None,
-            life: 0,
-            clock: Clock { world: self.now, own: self.now, fast_by_ppm: 0 },
-            stalled_until: 0,
-            busy_until: 0,
-            packet_cost: 0,
-            inbox: VecDeque::new(),
-            inbox_bytes: 0,
-            late: VecDeque::new(),
-            batch: 0,
-            wake_at: 0,
-            traffic: Traffic::default(),
-        });
+        self.slots.push(Slot::new(self.now));
         index
     }
 
@@ -261,32 +193,19 @@ impl<H: Host, W: Watch> World<H, W> {
 
     /// A host goes silent at once: nothing more is sent, nothing received.
     pub fn crash(&mut self, index: u32) {
-        let slot = &mut self.slots[index as usize];
-        slot.host = None;
-        slot.inbox.clear();
-        slot.inbox_bytes = 0;
-        slot.late.clear();
-        (slot.stalled_until, slot.busy_until, slot.wake_at, slot.batch) = (0, 0, 0, 0);
+        self.slots[index as usize].crash();
     }
 
     /// A host's process is paused for a while. Its socket goes on receiving up to its bound; on waking the process
     /// first reads what is there, then sees to its late timers.
     pub fn stall(&mut self, index: u32, time: Duration) {
-        let until = self.now + micros(time);
-        let slot = &mut self.slots[index as usize];
-        slot.stalled_until = slot.stalled_until.max(until);
-        if slot.batch == 0 {
-            slot.batch = EVERYTHING;
-        }
-        let until = slot.stalled_until;
+        let until = self.slots[index as usize].stall(self.now + micros(time));
         self.wake(index, until);
     }
 
     /// From now on a host's clock runs fast by so many parts in a million (negative: slow).
     pub fn skew(&mut self, index: u32, fast_by_ppm: i64) {
-        let clock = &mut self.slots[index as usize].clock;
-        let own = clock.own_at(self.now).as_micros();
-        *clock = Clock { world: self.now, own, fast_by_ppm };
+        self.slots[index as usize].clock.skew(self.now, fast_by_ppm);
     }
 
     /// From now on a host needs this long for every packet it receives, and handles one after the other.
@@ -304,16 +223,9 @@ impl<H: Host, W: Watch> World<H, W> {
     /// Runs until the clock shows `until`, everything due by then included.
     pub fn run_until(&mut self, until: Moment) {
         let until = until.as_micros();
-        while let Some(&Reverse((at, _, slot))) = self.agenda.peek() {
-            if at > until {
-                break;
-            }
-            self.agenda.pop();
+        while let Some((at, Entry { host, life, what })) = self.agenda.next_by(until) {
             self.now = at;
             self.events += 1;
-            let entry = self.pending[slot as usize].take().expect("an agenda item has its entry");
-            self.free.push(slot);
-            let Entry { host, life, what } = entry;
             let current = &self.slots[host as usize];
             if current.life == life && current.host.is_some() {
                 self.arrive(host, what);
@@ -329,15 +241,7 @@ impl<H: Host, W: Watch> World<H, W> {
 
     fn schedule(&mut self, at: u64, host: u32, what: Pending<H>) {
         let entry = Entry { host, life: self.slots[host as usize].life, what };
-        let slot = if let Some(slot) = self.free.pop() {
-            self.pending[slot as usize] = Some(entry);
-            slot
-        } else {
-            self.pending.push(Some(entry));
-            u32::try_from(self.pending.len() - 1).expect("fewer than 2^32 things are pending")
-        };
-        self.order += 1;
-        self.agenda.push(Reverse((at.max(self.now), self.order, slot)));
+        self.agenda.write(at.max(self.now), entry);
     }
 
     fn wake(&mut self, host: u32, at: u64) {
@@ -359,63 +263,37 @@ impl<H: Host, W: Watch> World<H, W> {
                 return;
             }
         }
+        let engaged = slot.engaged_until();
         if matches!(what, Pending::Wake) {
-            if slot.stalled_until.max(slot.busy_until) <= now {
+            if engaged <= now {
                 self.serve(index);
             }
             return;
         }
-        let engaged = slot.stalled_until.max(slot.busy_until);
-        if engaged <= now && slot.inbox.is_empty() && slot.late.is_empty() {
+        if engaged <= now && !slot.has_waiting() {
             self.deliver(index, what);
             return;
         }
-        match what {
-            Pending::Timer { due, timer } => slot.late.push_back((due, timer)),
-            Pending::Packet { from, sender, body } => {
-                let room = kernel_bytes(body.len() + self.rules.seal_bytes);
-                if slot.inbox_bytes + room > SOCKET_BUFFER_BYTES {
-                    slot.traffic.overflowed += 1;
-                    return;
-                }
-                slot.inbox_bytes += room;
-                slot.inbox.push_back(Pending::Packet { from, sender, body });
-            }
-            other => slot.inbox.push_back(other),
+        if slot.keep(what, self.rules.seal_bytes) {
+            self.wake(index, engaged.max(now));
         }
-        self.wake(index, engaged.max(now));
     }
 
-    /// A host has time again: what was in its socket first, then the timers that came due, and so on.
+    /// A host has time again, and sees to what has waited.
     fn serve(&mut self, index: u32) {
         loop {
             let slot = &mut self.slots[index as usize];
             if slot.host.is_none() {
                 return;
             }
-            let engaged = slot.stalled_until.max(slot.busy_until);
+            let engaged = slot.engaged_until();
             if engaged > self.now {
-                if !(slot.inbox.is_empty() && slot.late.is_empty()) {
+                if slot.has_waiting() {
                     self.wake(index, engaged);
                 }
                 return;
             }
-            if slot.batch == EVERYTHING {
-                slot.batch = slot.inbox.len();
-            }
-            if slot.batch == 0 {
-                // One round of a runtime: every timer that is due, then as many packets as there are by then.
-                if let Some((due, timer)) = slot.late.pop_front() {
-                    self.deliver(index, Pending::Timer { due, timer });
-                    continue;
-                }
-                slot.batch = slot.inbox.len();
-            }
-            let Some(what) = slot.inbox.pop_front() else { return };
-            slot.batch -= 1;
-            if let Pending::Packet { body, .. } = &what {
-                slot.inbox_bytes -= kernel_bytes(body.len() + self.rules.seal_bytes);
-            }
+            let Some(what) = slot.next(self.rules.seal_bytes) else { return };
             self.deliver(index, what);
         }
     }
@@ -501,85 +379,6 @@ impl<H: Host, W: Watch> World<H, W> {
         for parcel in actions.ships.drain(..) {
             self.ship(index, sender, parcel);
         }
-    }
-
-    fn end(&self, host: u32) -> End {
-        End { host, life: self.slots[host as usize].life }
-    }
-
-    /// Carries bytes over a stream; when they arrive, or what trying for `waiting` cost.
-    fn carry(&mut self, from: End, to: End, bytes: usize, waiting: Duration) -> Option<u64> {
-        let transfer = if self.is_up(to.host) {
-            self.streams.send(self.now, (from, to), bytes as u64, &self.network, &mut self.dice)
-        } else {
-            None
-        };
-        let Some(transfer) = transfer else {
-            self.slots[from.host as usize].traffic.stream_bytes += self.streams.knock(from, to, waiting);
-            return None;
-        };
-        self.slots[from.host as usize].traffic.stream_bytes += transfer.sender_bytes;
-        self.slots[to.host as usize].traffic.stream_bytes += transfer.receiver_bytes;
-        Some(transfer.arrives)
-    }
-
-    /// The host behind a QUIC address, if it is the member that is meant.
-    fn destination(&self, at: std::net::SocketAddr, member: MemberId) -> Option<u32> {
-        let to = host_at(at).filter(|to| *to < self.len())?;
-        self.host(to).is_none_or(|host| host.id() == member).then_some(to)
-    }
-
-    fn ask(&mut self, index: u32, asker_id: MemberId, question: Question) {
-        let asker = self.end(index);
-        let key = self.next_question;
-        self.next_question += 1;
-        let deadline = self.now + micros(question.within);
-        let to = self.destination(question.at, question.member);
-        let answerer = to.map_or(asker, |to| self.end(to));
-        let bytes = question.request.len();
-        let Question { ask, request, limit, within, .. } = question;
-        self.questions.insert(key, Open { asker, asker_id, answerer, ask, request, limit });
-        let Some(to) = to else {
-            self.schedule(deadline.min(self.now + 100_000), index, Pending::Failed(key, AskFailure::Unreachable));
-            return;
-        };
-        match self.carry(asker, answerer, bytes, within) {
-            Some(arrives) => {
-                self.schedule(arrives, to, Pending::Asked(key));
-                self.schedule(deadline, index, Pending::Failed(key, AskFailure::NoAnswer));
-            }
-            None => self.schedule(deadline, index, Pending::Failed(key, AskFailure::Unreachable)),
-        }
-    }
-
-    fn reply(&mut self, index: u32, key: u64, answer: Vec<u8>) {
-        let Some(open) = self.questions.get(&key) else { return };
-        let (asker, answerer) = (open.asker, open.answerer);
-        if answerer.host != index || self.end(asker.host) != asker {
-            return;
-        }
-        if let Some(arrives) = self.carry(answerer, asker, answer.len(), Duration::from_secs(1)) {
-            self.schedule(arrives, asker.host, Pending::Answered(key, answer));
-        }
-    }
-
-    fn ship(&mut self, index: u32, sender: MemberId, parcel: Parcel) {
-        let Some(to) = self.destination(parcel.at, parcel.member) else {
-            return;
-        };
-        let ends = (self.end(index), self.end(to));
-        if let Some(arrives) = self.carry(ends.0, ends.1, parcel.bytes.len(), Duration::from_secs(1)) {
-            self.schedule(arrives, to, Pending::Shipped { from: sender, bytes: parcel.bytes });
-        }
-    }
-}
-
-/// What a datagram takes of a socket's buffer: Linux charges the whole buffer that the driver filled, not the bytes.
-fn kernel_bytes(datagram: usize) -> usize {
-    match datagram {
-        0..=192 => 768,
-        193..=704 => 1_280,
-        _ => 2_304 * datagram.div_ceil(1_472),
     }
 }
 
