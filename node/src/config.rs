@@ -149,7 +149,7 @@ pub struct CallConfig {
 /// The registry API.
 #[derive(Clone, Debug)]
 pub struct RegistryConfig {
-    /// Whether it is served. Default: seeds do, agents do not.
+    /// Whether it is served, by a node that it is plugged into. Default: seeds do, agents do not.
     pub enabled: Option<bool>,
     /// How long an agent may be silent before it counts as unhealthy. Default 20 s.
     pub heartbeat_timeout: Duration,
@@ -239,6 +239,11 @@ impl NodeConfig {
         Ok(self)
     }
 
+    /// Whether the node serves the registry API, for which it needs HTTP.
+    pub fn serves_registry(&self) -> bool {
+        self.http.enabled && self.registry.enabled.unwrap_or(self.role == Role::Seed)
+    }
+
     /// Whether a node can start with it, as far as that shows without trying.
     ///
     /// # Errors
@@ -322,13 +327,6 @@ impl Default for HttpConfig {
             gateway: None,
             allowed_origins: Vec::new(),
         }
-    }
-}
-
-impl RegistryConfig {
-    /// Whether it is served by a node of that role.
-    pub fn is_served(&self, role: Role) -> bool {
-        self.enabled.unwrap_or(role == Role::Seed)
     }
 }
 

@@ -29,6 +29,7 @@ use crate::http::listener::{BoundedListener, ListenError};
 use crate::http::{self, probes::Probes};
 use crate::mcp::{Endpoint, Surface};
 use crate::offers::NotOffered;
+use crate::registry::RegistryApi;
 use crate::run::{Runner, Verifier};
 use crate::runtime_file::{RuntimeFile, process_started};
 use crate::tool::{ToolHost, Tools};
@@ -52,6 +53,8 @@ pub struct Plug {
     pub verifier: Option<Arc<dyn Verifier>>,
     /// The other nodes of this process.
     pub neighbours: Neighbours,
+    /// What serves the registry API, on nodes that are told to.
+    pub registry: Option<RegistryApi>,
 }
 
 impl Plug {
@@ -66,6 +69,7 @@ impl Plug {
             startup: None,
             verifier: None,
             neighbours: Neighbours::default(),
+            registry: None,
         }
     }
 }
@@ -128,6 +132,12 @@ pub enum StartError {
     /// The agent's name makes no id.
     #[error("the agent's name makes no id: {0}")]
     Id(#[from] NotAnAgentId),
+    /// It is told to serve the registry API, and its program has none.
+    #[error(
+        "this program holds no registry API to serve (MESH_REGISTRY, `[registry] enabled`): make the agent with \
+         `Agent::registry()` (a node with `Plug::registry`), or let a seed serve it: `meshctl seed`"
+    )]
+    NoRegistry,
     /// The registry has nowhere to keep its events.
     #[error(transparent)]
     Store(#[from] crate::registry::StoreError),
@@ -154,6 +164,9 @@ impl Node {
         // Fails where the program has chosen its cryptography already; that choice stands.
         let _ = rustls::crypto::ring::default_provider().install_default();
         config.check()?;
+        if config.serves_registry() && plug.registry.is_none() {
+            return Err(StartError::NoRegistry);
+        }
         let tasks = Tasks::new();
         let listener = match config.http.enabled {
             true => Some(BoundedListener::bind(&config.http, tasks.end.clone()).await?),
@@ -202,7 +215,7 @@ impl Node {
         let (admin, search, answers) =
             parts::administration(&config, &caller, &plug.host, agents.clone(), url.clone()).await?;
         tasks.spawn(answers);
-        let registry = parts::registry(&config, &caller, &verdict, search, &tasks).await?;
+        let registry = parts::registry(&config, plug.registry, &caller, &verdict, search, &tasks).await?;
         if let Some(registry) = &registry {
             parts::admin_port(&config, registry, &tasks).await?;
         }
@@ -212,7 +225,7 @@ impl Node {
             let probes = Probes { name, phase, verdict, gossip: Arc::clone(&gossip), startup };
             let rules = parts::access(&config, &url, &config.http.access);
             let mcp = parts::mcp(&rules, &gossip, &endpoint, gateway.as_ref());
-            let registry = registry.map(|registry| parts::registry_routes(&registry, &config, &url, &rules));
+            let registry = registry.map(|registry| parts::registry_routes(registry, &config, &url, &rules));
             let router = http::router(http::Parts { probes, mcp, admin, registry, author: plug.router.clone() });
             let endpoints = std::iter::once(endpoint).chain(gateway).collect();
             Http::serve(listener, url, router, endpoints, &tasks)

@@ -84,7 +84,7 @@ fn labels(config: &NodeConfig) -> BTreeMap<String, String> {
     ];
     let mut labels: BTreeMap<_, _> = ours.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     labels.extend(config.labels.clone());
-    if config.registry.is_served(config.role) && config.http.enabled {
+    if config.serves_registry() {
         labels.insert(REGISTRY_LABEL.to_owned(), "http".to_owned());
     }
     if config.role != Role::Agent {

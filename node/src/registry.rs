@@ -7,6 +7,7 @@
 mod administration;
 mod adoption;
 pub mod answer;
+mod api;
 mod archive;
 pub mod book;
 mod chronicle;
@@ -36,7 +37,6 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::routing::{MethodRouter, any};
 use mesh_gossip::catalog::AgentId;
 use mesh_gossip::gossip::RegisterError;
 use mesh_gossip::resolve::Resolver;
@@ -44,6 +44,8 @@ use mesh_gossip::{Gossip, MemberId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
+pub(crate) use self::api::{Beside, Served};
+pub use self::api::{RegistryApi, api};
 use self::book::Entry;
 use self::events::Sink;
 pub(crate) use self::forward::doubt;
@@ -52,7 +54,7 @@ pub use self::keeper::{Beat, Refused, Registered};
 use self::listing::{AgentInfo, Listing};
 use self::registration::Registration;
 pub use self::routes::SurfaceAnswer;
-pub(crate) use self::service::Service;
+use self::service::Service;
 pub use self::store::StoreError;
 use crate::call::exchange;
 use crate::config::{NodeConfig, RegistryConfig};
@@ -88,14 +90,9 @@ struct Inner {
 #[error("the registry does not answer now: ask again in a moment, or ask another seed")]
 pub struct Unavailable;
 
-/// What is said where nobody answers, as the existing system says it.
-pub(crate) fn otherwise() -> MethodRouter {
-    any(routes::not_found)
-}
-
 impl Registry {
     /// A registry beside `gossip`, and the task that does its work.
-    pub(crate) fn new(
+    fn new(
         node: &NodeConfig,
         gossip: &Arc<Gossip>,
         verdict: watch::Receiver<Verdict>,
@@ -123,7 +120,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`RegisterError`] when somebody does already.
-    pub(crate) async fn serve_members(&self) -> Result<impl Future<Output = ()> + Send + use<>, RegisterError> {
+    async fn serve_members(&self) -> Result<impl Future<Output = ()> + Send + use<>, RegisterError> {
         let streams = self.gossip().register(forward::KIND, forward::REQUESTS_WAITING).await?;
         Ok(exchange::serve(forward::Forwarded::new(self), streams))
     }

@@ -129,6 +129,21 @@ async fn a_taken_port_is_exchanged_unless_others_rely_on_it() {
 }
 
 #[tokio::test]
+async fn who_is_told_to_serve_a_registry_that_the_program_does_not_hold_is_told_what_to_do() {
+    let home = tempfile::tempdir().unwrap();
+    let mut wishes = config("x", home.path(), &[]);
+    wishes.registry.enabled = Some(true);
+    let refused = Node::start(wishes.clone(), Plug::new(greeter())).await.unwrap_err().to_string();
+    assert!(refused.contains("Agent::registry()") && refused.contains("meshctl seed"), "{refused}");
+    let plug = || Plug { registry: Some(mesh_node::registry::api()), ..Plug::new(greeter()) };
+    let node = Node::start(wishes.clone(), plug()).await.unwrap();
+    assert_eq!(status(&node, "/agents").await, 200);
+    wishes.registry.enabled = None;
+    let node = Node::start(wishes, plug()).await.unwrap();
+    assert_eq!(status(&node, "/agents").await, 404);
+}
+
+#[tokio::test]
 async fn a_tool_is_called_across_nodes_and_by_any_mcp_client_and_refuses_when_its_agent_leaves() {
     let home = tempfile::tempdir().unwrap();
     let provider = Node::start(config("provider", home.path(), &[]), Plug::new(greeter())).await.unwrap();

@@ -59,7 +59,9 @@ async fn start_seed(home: &Path, change: impl FnOnce(&mut NodeConfig)) -> Seed {
     config.http.listen.set_port(0);
     config.registry.check_interval = Duration::from_millis(20);
     change(&mut config);
-    let node = Node::start(config, Plug::new(Host::with(&[]))).await.unwrap();
+    let node = Node::start(config, Plug { registry: Some(mesh_node::registry::api()), ..Plug::new(Host::with(&[])) })
+        .await
+        .unwrap();
     Seed { url: node.http_url().unwrap().to_owned(), node, client: Client::new() }
 }
 

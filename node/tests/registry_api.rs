@@ -68,7 +68,10 @@ impl Seed {
         config.mesh.listen = Some("127.0.0.1:0".parse().unwrap());
         config.http.listen.set_port(0);
         config.registry.check_interval = Duration::from_millis(20);
-        let node = Node::start(config, Plug::new(Host::with(&[]))).await.unwrap();
+        let node =
+            Node::start(config, Plug { registry: Some(mesh_node::registry::api()), ..Plug::new(Host::with(&[])) })
+                .await
+                .unwrap();
         Self { url: node.http_url().unwrap().to_owned(), node, client: Client::new() }
     }
 

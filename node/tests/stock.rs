@@ -43,7 +43,8 @@ async fn seed() -> Seed {
     config.mesh.listen = Some("127.0.0.1:0".parse().unwrap());
     config.http.listen.set_port(0);
     let host = Arc::new(Nothing(watch::Sender::new([].into())));
-    let node = Node::start(config, Plug::new(host)).await.unwrap();
+    let node =
+        Node::start(config, Plug { registry: Some(mesh_node::registry::api()), ..Plug::new(host) }).await.unwrap();
     Seed { _home: home, url: node.http_url().unwrap().to_owned(), _node: node, client: Client::new() }
 }
 

@@ -14,6 +14,7 @@ use mesh_node::config::{ConfigError, NodeConfig};
 use mesh_node::health::{HealthCheck, Verdict};
 use mesh_node::mcp::surface::Surface;
 use mesh_node::node::{Node, Plug, StartError};
+use mesh_node::registry::{self, RegistryApi};
 use mesh_node::run::Verifier;
 use rmcp::ServerHandler;
 
@@ -44,6 +45,7 @@ pub struct Agent {
     startup: Option<HealthCheck>,
     environment: Environment,
     verifier: Option<Arc<dyn Verifier>>,
+    registry: Option<RegistryApi>,
 }
 
 /// Why an agent did not start. Nothing was left running.
@@ -85,6 +87,7 @@ impl Agent {
             startup: None,
             environment: |_| None,
             verifier: None,
+            registry: None,
         }
     }
 
@@ -146,6 +149,14 @@ impl Agent {
     /// The author's own rmcp handler: its prompts, resources, completion, tasks and tools are served beside these tools.
     pub fn mcp<H: ServerHandler>(mut self, handler: H) -> Self {
         self.surface = Some(Surface::of(handler));
+        self
+    }
+
+    /// Has its node serve the registry API too, as seeds do, through which agents of the existing system join; unless
+    /// `MESH_REGISTRY=false` says otherwise. Programs without it are the smaller for it.
+    pub fn registry(mut self) -> Self {
+        self.registry = Some(registry::api());
+        self.config.registry.enabled.get_or_insert(true);
         self
     }
 
@@ -274,6 +285,7 @@ impl Agent {
             startup: self.startup,
             verifier: self.verifier,
             neighbours,
+            registry: self.registry,
             ..Plug::new(host)
         };
         let node = Node::start(config, plug).await?;

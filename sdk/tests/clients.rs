@@ -181,6 +181,17 @@ async fn progress_and_log_messages_reach_the_client_that_calls() {
 }
 
 #[tokio::test]
+async fn an_agent_serves_the_registry_when_its_author_says_so() {
+    let baker = Agent::new("bakery").tool::<bake>().registry();
+    let mesh = Mesh::new().with(baker).with(Agent::new("mill")).start().await.unwrap();
+    let status = async |agent| {
+        let url = mesh.agent(agent).unwrap().url().unwrap();
+        reqwest::get(format!("{url}/agents")).await.unwrap().status().as_u16()
+    };
+    assert_eq!((status("bakery").await, status("mill").await), (200, 404));
+}
+
+#[tokio::test]
 async fn an_authors_own_handler_is_served_beside_the_tools_and_its_tools_are_on_the_mesh() {
     let mesh = Mesh::new().with(Agent::new("poet").tool::<bake>().mcp(Handler)).start().await.unwrap();
     let (client, _heard) = connect(&mesh, "poet", None, false).await;

@@ -40,7 +40,9 @@ async fn every_answer_is_one_that_the_document_describes() {
     config.mesh.seeds = Some(vec![]);
     config.mesh.listen = Some("127.0.0.1:0".parse().unwrap());
     config.http.listen.set_port(0);
-    let seed = Node::start(config, Plug::new(Echo::of(&[]))).await.unwrap();
+    let seed = Node::start(config, Plug { registry: Some(mesh_node::registry::api()), ..Plug::new(Echo::of(&[])) })
+        .await
+        .unwrap();
     let url = seed.http_url().unwrap();
     // So that there is something to be shown.
     let agent = json!({"agent_id": "clock-1", "name": "clock", "http_host": "127.0.0.1", "http_port": 1, "tools": [

@@ -69,6 +69,7 @@ impl Mcp {
         config.http.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         config.http.host = None;
         config.http.gateway = Some(true);
+        config.registry.enabled = Some(false);
         config.drain = Duration::from_millis(500);
         if let Some(namespace) = &self.namespace {
             config.namespace = namespace.as_str().into();

@@ -42,7 +42,9 @@ impl Provider {
     /// When it is no model, or its key is missing.
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         log_to_stderr()?;
-        self.model()?.run().await.map_err(|why| anyhow!("{why}"))?;
+        // Able to serve the registry, and told to by nobody but its environment.
+        let agent = self.model()?.agent()?.registry().configure(|config| config.registry.enabled = None);
+        agent.run().await.map_err(|why| anyhow!("{why}"))?;
         Ok(ExitCode::SUCCESS)
     }
 

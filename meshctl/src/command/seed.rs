@@ -10,6 +10,7 @@ use clap::Args;
 use mesh_gossip::seeds::DEFAULT_GOSSIP_PORT;
 use mesh_node::config::{NodeConfig, PortTaken};
 use mesh_node::node::{Node, Plug, interrupted};
+use mesh_node::registry;
 use tracing_subscriber::EnvFilter;
 
 use crate::bystander::Bystander;
@@ -44,8 +45,8 @@ impl Seed {
             config.http.listen.set_port(port);
             config.http.port_taken = PortTaken::Refuse;
         }
-        let node =
-            Node::start(config, Plug::new(Arc::new(Bystander::new()))).await.context("the seed does not start")?;
+        let plug = Plug { registry: Some(registry::api()), ..Plug::new(Arc::new(Bystander::new())) };
+        let node = Node::start(config, plug).await.context("the seed does not start")?;
         let gossip = node.gossip().local_addresses().first().map(ToString::to_string).unwrap_or_default();
         tracing::info!(gossip, http = node.http_url().unwrap_or("none"), "seed is running");
         interrupted().await;

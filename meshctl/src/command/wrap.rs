@@ -14,6 +14,7 @@ use mesh_node::config::NodeConfig;
 use mesh_node::health::{HealthCheck, Verdict};
 use mesh_node::mcp::Surface;
 use mesh_node::node::{Node, Plug, interrupted};
+use mesh_node::registry;
 use mesh_node::wrap::{Condition, Server, Wrapped, WrappedServer};
 
 use super::seed::log_to_stderr;
@@ -68,6 +69,7 @@ impl Wrap {
         let mut plug = Plug::new(Arc::clone(&server) as _);
         plug.surface = Some(Surface::of(server.rest()));
         plug.health = Some(health(&server));
+        plug.registry = Some(registry::api());
         let node = Node::start(config, plug).await.context("the agent does not start")?;
         tracing::info!(agent = node.agent_id().as_str(), "agent is running");
         interrupted.await;

@@ -28,7 +28,7 @@ use crate::http::listener::BoundedListener;
 use crate::mcp::access::{AccessRules, guard};
 use crate::mcp::{Endpoint, Gateway, Own, Relay, Surface};
 use crate::propagation::Propagation;
-use crate::registry::{self, Registry, Service};
+use crate::registry::{Beside, RegistryApi, Served};
 use crate::run::{RunSettings, Runner};
 use crate::tool::ToolHost;
 use crate::trace::Ring;
@@ -169,56 +169,54 @@ pub(super) fn mcp(
     router.layer(middleware::from_fn_with_state(Arc::clone(rules), guard))
 }
 
-/// The registry, where it is wanted and there is HTTP to serve it.
+/// The registry, where the node is told to serve it.
 ///
 /// # Errors
-/// [`StartError::Store`]; [`StartError::Calls`] when another node of this process has the same gossip.
+/// [`StartError::NoRegistry`]; those of opening it.
 pub(super) async fn registry(
-    config: &NodeConfig,
+    config: &Arc<NodeConfig>,
+    api: Option<RegistryApi>,
     caller: &Caller,
     verdict: &watch::Receiver<Verdict>,
     search: SpanSearch,
     tasks: &Tasks,
-) -> Result<Option<Service>, StartError> {
-    if !config.registry.is_served(config.role) || !config.http.enabled {
+) -> Result<Option<Served>, StartError> {
+    if !config.serves_registry() {
         return Ok(None);
     }
-    let (registry, task) = Registry::new(config, caller.gossip(), verdict.clone());
-    caller.tells(registry.clone());
-    tasks.spawn(task);
-    tasks.spawn(registry.serve_members().await?);
-    let (service, task) = Service::open(config, registry, search).await?;
-    tasks.spawn(task);
-    Ok(Some(service))
+    let beside = Beside { config: Arc::clone(config), caller: caller.clone(), verdict: verdict.clone(), search };
+    let mut served = api.ok_or(StartError::NoRegistry)?.open(beside).await?;
+    tasks.spawn(std::mem::replace(&mut served.work, Box::pin(std::future::ready(()))));
+    Ok(Some(served))
 }
 
 /// Its routes under the same rules as MCP, and what is said where nobody answers. The administration is for this machine
 /// only, unless it has a port of its own.
 pub(super) fn registry_routes(
-    service: &Service,
+    served: Served,
     config: &NodeConfig,
     url: &str,
     rules: &Arc<AccessRules>,
 ) -> (Router, MethodRouter) {
-    let routes = service.router().layer(middleware::from_fn_with_state(Arc::clone(rules), guard));
+    let routes = served.routes.layer(middleware::from_fn_with_state(Arc::clone(rules), guard));
     if config.registry.admin_port.is_some() {
-        return (routes, registry::otherwise());
+        return (routes, served.otherwise);
     }
     let near = access(config, url, &Access::Loopback);
-    let administration = service.administration().layer(middleware::from_fn_with_state(near, guard));
-    (routes.merge(administration), registry::otherwise())
+    let administration = served.administration.layer(middleware::from_fn_with_state(near, guard));
+    (routes.merge(administration), served.otherwise)
 }
 
 /// Serves the administration of the registry on a port of its own, where that is wanted: to whoever reaches it.
 ///
 /// # Errors
 /// [`StartError::Http`] when the port is taken.
-pub(super) async fn admin_port(config: &NodeConfig, service: &Service, tasks: &Tasks) -> Result<(), StartError> {
+pub(super) async fn admin_port(config: &NodeConfig, served: &Served, tasks: &Tasks) -> Result<(), StartError> {
     let Some(port) = config.registry.admin_port else { return Ok(()) };
     let listen = SocketAddr::new(config.http.listen.ip(), port);
     let at = HttpConfig { listen, port_taken: PortTaken::Refuse, ..config.http.clone() };
     let listener = BoundedListener::bind(&at, tasks.end.clone()).await?;
-    let router = service.administration().fallback_service(registry::otherwise());
+    let router = served.administration.clone().fallback_service(served.otherwise.clone());
     tasks.spawn(crate::http::serve::serve(listener, router, CancellationToken::new()));
     Ok(())
 }
