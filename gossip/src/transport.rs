@@ -16,6 +16,7 @@ mod accept;
 mod close;
 mod config;
 mod dial;
+mod endpoint;
 mod error;
 mod link;
 mod pool;

@@ -120,6 +120,7 @@ enum Wake {
     Request(Option<Request>),
     Asked(IncomingAsk),
     Shipped(Shipment),
+    Refused(MemberId),
     Wish(FromCourier),
     Done(Result<Done, JoinError>),
     Broken(std::io::Error),
@@ -200,6 +201,8 @@ impl Driver {
             Wake::Request(None) => return Flow::Stop,
             Wake::Asked(asked) => self.answer(asked),
             Wake::Shipped(Shipment { from, message, .. }) => self.handle(Input::Shipped { from, bytes: &message }),
+            // At once, whatever else is to be told: callers wait for it. Nobody may be listening.
+            Wake::Refused(member) => drop(self.shared.events.send(Event::Refused(member))),
             Wake::Wish(FromCourier::Send { to, bytes }) => self.handle(Input::Carry { to, bytes }),
             Wake::Wish(FromCourier::Learnt(alive)) => {
                 let alive: Vec<_> = alive.into_iter().map(Arc::new).collect();
@@ -346,6 +349,9 @@ async fn arrival(all: &mut [Arrivals]) -> Wake {
             }
             if let Poll::Ready(Some(shipped)) = arrivals.ships.poll_recv(context) {
                 return Poll::Ready(Wake::Shipped(shipped));
+            }
+            if let Poll::Ready(Some(member)) = arrivals.refusals.poll_recv(context) {
+                return Poll::Ready(Wake::Refused(member));
             }
         }
         Poll::Pending

@@ -23,6 +23,9 @@ pub enum Event {
         /// What it is in our eyes now.
         standing: Standing,
     },
+    /// Nobody listens where a member of this machine was, says the system: its process has ended. Its standing changes
+    /// once others have looked as well. Told again with whatever is sent there.
+    Refused(MemberId),
     /// A member is no longer in the view.
     Forgotten(MemberId),
     /// Records of a member (perhaps our own) were set or removed.

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use quinn::{ConnectError, Connection, ConnectionError, RecvStream};
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
 
 use super::close::Close;
 use super::error::DialError;
@@ -56,11 +58,16 @@ async fn reach(shared: &Arc<Shared>, member: MemberId, address: SocketAddr) -> R
     }
     let address = socket::for_socket(shared.local, address).ok_or(DialError::Unreachable)?;
     let (config, answerer) = shared.client_config(member, address).map_err(|_| DialError::OtherProtocol)?;
+    let mut refused = shared.refused.subscribe();
     let connecting = shared.endpoint.connect_with(config, address, "mesh").map_err(|error| match error {
         ConnectError::EndpointStopping => DialError::Closed,
         _ => DialError::Unreachable,
     })?;
-    let connection = connecting.await.map_err(|error| match answerer.get() {
+    let connected = tokio::select! {
+        connected = connecting => connected,
+        () = refusal(&mut refused, address) => return Err(DialError::NobodyThere),
+    };
+    let connection = connected.map_err(|error| match answerer.get() {
         Some(found) if *found == shared.me => DialError::Myself,
         Some(&found) if found != member => DialError::WrongMember { found },
         _ => explain(&error),
@@ -86,6 +93,17 @@ async fn reach(shared: &Arc<Shared>, member: MemberId, address: SocketAddr) -> R
     link.unlock();
     shared.serve(link);
     used.map_err(|_| DialError::Closed)
+}
+
+/// Waits until the system says that nobody listens at `address`.
+async fn refusal(refused: &mut broadcast::Receiver<SocketAddr>, address: SocketAddr) {
+    loop {
+        match refused.recv().await {
+            Ok(at) if at == socket::canonical(address) => return,
+            Ok(_) | Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return std::future::pending().await,
+        }
+    }
 }
 
 /// Proves us to the listener, then has it prove itself. The error is what broke, or why we refuse the listener.

@@ -34,6 +34,9 @@ pub enum DialError {
     /// Nobody answered there in time: the host is down, UDP is blocked, or the address is old. Try another address.
     #[error("nobody answered")]
     NoAnswer,
+    /// Nobody listens there, says the system: whoever did is gone. Try another address.
+    #[error("nobody listens there")]
+    NobodyThere,
     /// Our socket cannot reach addresses like that one. Try another address.
     #[error("the address cannot be reached from this socket")]
     Unreachable,

@@ -12,10 +12,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use quinn::{
-    AsyncUdpSocket, Connection, Endpoint, EndpointConfig, Runtime, ServerConfig, TokioRuntime, TransportConfig,
-};
-use tokio::sync::mpsc;
+use quinn::{AsyncUdpSocket, Connection, Endpoint, EndpointConfig, ServerConfig, TokioRuntime, TransportConfig};
+use tokio::sync::{broadcast, mpsc};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -29,6 +27,7 @@ pub use super::stream::{Handler, IncomingAsk, MemberStream, Reply, Shipment, Wor
 use super::accept::accept;
 use super::config::{INTAKE_BYTES, KERNEL_BUFFER_BYTES, UNPROVED_BYTES, transport};
 use super::counters::Counters;
+use super::endpoint::EndpointSocket;
 use super::link::Link;
 use super::pool::Pool;
 use super::reset::{PlainConnectionIds, ResetKey};
@@ -37,6 +36,9 @@ use super::stream::{self, Broken, FIRST_FREE_KIND, Intake, MAX_ANSWER_BYTES, MAX
 use super::tls::{Answerer, Identity};
 use crate::id::{MemberId, MeshId, PublicKey, Session};
 use crate::keyring::{KeyHash, MeshKey};
+
+/// How many refusals wait for whoever is told of them; a further one is told again with the next packet.
+const REFUSALS_KEPT: usize = 64;
 
 /// The endpoint. Dropping it closes every connection and ends its tasks; [`Quic::shutdown`] also waits for that.
 pub struct Quic {
@@ -49,6 +51,9 @@ pub struct Arrivals {
     pub asks: mpsc::Receiver<IncomingAsk>,
     /// Messages.
     pub ships: mpsc::Receiver<Shipment>,
+    /// Members on this machine with whom we are connected, and whose process does not listen any more: what was sent to
+    /// them was refused. Told again with whatever else is sent there.
+    pub refusals: mpsc::Receiver<MemberId>,
 }
 
 /// What the endpoint's tasks share.
@@ -65,6 +70,9 @@ pub(super) struct Shared {
     pub(super) counters: Counters,
     pub(super) asks: mpsc::Sender<IncomingAsk>,
     pub(super) ships: mpsc::Sender<Shipment>,
+    refusals: mpsc::Sender<MemberId>,
+    /// Where nobody listens, for those who dial.
+    pub(super) refused: broadcast::Sender<SocketAddr>,
     pub(super) intake: Intake,
     identity: Identity,
     /// For peers elsewhere and for those on this machine, whom we greet otherwise as well.
@@ -87,8 +95,10 @@ impl Quic {
         let address = config.address;
         let failed = |source| BindError::Socket { address, source };
         let socket = socket::bind(address, KERNEL_BUFFER_BYTES).map_err(failed)?;
-        let socket = TokioRuntime.wrap_udp_socket(socket).map_err(failed)?;
-        Self::bind_on(socket, config)
+        let socket = Arc::new(EndpointSocket::new(socket).map_err(failed)?);
+        let (quic, arrivals) = Self::bind_on(Arc::clone(&socket) as Arc<dyn AsyncUdpSocket>, config)?;
+        quic.shared.spawn(Arc::clone(&quic.shared).hear_refusals(socket));
+        Ok((quic, arrivals))
     }
 
     /// Starts on a socket that is bound already, perhaps one that is not the system's: a simulated network, whose time
@@ -115,6 +125,7 @@ impl Quic {
         let local = endpoint.local_addr().map_err(failed)?;
         let (asks, incoming_asks) = mpsc::channel(limits.max_waiting.max(1));
         let (ships, incoming_ships) = mpsc::channel(limits.max_waiting.max(1));
+        let (refusals, incoming_refusals) = mpsc::channel(REFUSALS_KEPT);
         let key = signer.public_key();
         let me = MemberId::of(&key);
         let shared = Arc::new(Shared {
@@ -129,6 +140,8 @@ impl Quic {
             counters: Counters::default(),
             asks,
             ships,
+            refusals,
+            refused: broadcast::Sender::new(REFUSALS_KEPT),
             intake: Intake::new(INTAKE_BYTES),
             identity,
             dialling: Arc::new(transport(&limits, 0, false)?),
@@ -141,7 +154,8 @@ impl Quic {
             limits,
         });
         shared.spawn(accept(Arc::clone(&shared)));
-        Ok((Self { shared }, Arrivals { asks: incoming_asks, ships: incoming_ships }))
+        let arrivals = Arrivals { asks: incoming_asks, ships: incoming_ships, refusals: incoming_refusals };
+        Ok((Self { shared }, arrivals))
     }
 
     /// Where the endpoint listens.
@@ -346,6 +360,19 @@ impl Shared {
         // Made here and not in the task, which may be cancelled before it begins.
         let served = Served { shared: Arc::clone(self), link };
         self.spawn(async move { stream::serve(Arc::clone(&served.shared), Arc::clone(&served.link)).await });
+    }
+
+    /// Tells whoever waits for an answer from an address that nobody is there.
+    async fn hear_refusals(self: Arc<Self>, socket: Arc<EndpointSocket>) {
+        while let Ok(address) = socket.refused().await {
+            // Nobody may be dialling.
+            let _ = self.refused.send(address);
+            let is_there = |link: &&Arc<Link>| socket::canonical(link.connection.remote_address()) == address;
+            for link in self.pool.links().iter().filter(is_there) {
+                // Where the queue is full, the next packet tells again.
+                let _ = self.refusals.try_send(link.member);
+            }
+        }
     }
 
     pub(super) fn refuse(&self, connection: &Connection, reason: Close) {

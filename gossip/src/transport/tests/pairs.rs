@@ -253,3 +253,28 @@ async fn when_all_connections_are_busy_no_other_is_begun() {
     ask.reply.send("at last".into());
     assert_eq!(asking.await.unwrap().unwrap(), "at last");
 }
+
+#[tokio::test]
+async fn who_is_gone_without_a_word_is_told_and_dialled_in_vain_for_no_longer_than_a_round_trip() {
+    let mut a = Recipe::of(1).start();
+    let theirs = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let entered = theirs.enter();
+    let mut b = Recipe::of(2).start();
+    b.echo();
+    drop(entered);
+    assert_eq!(a.ask(&b, "there").await.unwrap(), "there");
+    // As if its process had been killed: nothing of it is left that could say goodbye.
+    let (id, address) = (b.id, b.address);
+    theirs.shutdown_background();
+    drop(b);
+    let ask = || a.quic.ask(id, address, "gone".into(), 10, SOON);
+    tokio::select! {
+        told = a.arrivals.refusals.recv() => assert_eq!(told, Some(id)),
+        answer = ask() => panic!("{answer:?}"),
+        () = tokio::time::sleep(SOON) => panic!("nobody was told"),
+    }
+    a.quic.disconnect(&id, Close::Silent);
+    let begun = Instant::now();
+    assert_eq!(ask().await, Err(AskError::Dial(DialError::NobodyThere)));
+    assert!(begun.elapsed() < SOON / 2);
+}

@@ -124,6 +124,13 @@ impl Shared {
         });
     }
 
+    /// The system says that nobody listens where `member` was. Every call to it learns that, and the next ones go elsewhere.
+    fn refused(&self, member: &MemberId) {
+        if let Some(line) = self.lines().get(member) {
+            line.found_silent();
+        }
+    }
+
     fn end_all(&self) {
         let lines = std::mem::take(&mut *self.lines());
         lines.values().for_each(|line| line.found_gone());
@@ -160,6 +167,7 @@ async fn follow(shared: Arc<Shared>) {
     loop {
         match events.next().await {
             Ok(Event::Member { member, .. } | Event::Forgotten(member)) => shared.sort_out(Some(member)),
+            Ok(Event::Refused(member)) => shared.refused(&member),
             Ok(Event::Moved { .. }) | Err(EventsError::Lagged(_)) => shared.sort_out(None),
             Ok(_) => {}
             Err(EventsError::Stopped) => return shared.end_all(),
