@@ -29,7 +29,8 @@ bench-calls: setup  ## the numbers of calls between agents beside their peers; a
 
 bench-llm: setup ## the numbers of agents with models; a few minutes on two cores
 	cargo build --locked --workspace --bins
-	cargo build --release --locked -p mesh-tests --bin bench-llm -p mesh-trip-planner --bin trip-planner
+	cargo build --release --locked -p mesh-trip-planner --bin trip-planner
+	cargo build --release --locked -p mesh-tests --bin bench-llm
 	@target/release/bench-llm $(BENCH)
 
 bench-registry: setup ## a seed's registry API under two thousand agents that beat as stock ones do; about three minutes

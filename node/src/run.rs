@@ -64,6 +64,9 @@ pub trait Dispatch: Send + Sync + 'static {
     fn knows(&self, _: &CallKey) -> bool {
         false
     }
+
+    /// The caller of a call has all that came of it.
+    fn delivered(&self, _: &CallKey) {}
 }
 
 /// Whatever also looks after tools that somebody else runs, as an author's rmcp handler does.

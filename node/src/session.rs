@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::context::SessionKey;
 
 /// The most bindings that [`LocalBindings`] keeps.
-pub const MAX_BINDINGS: usize = 65_536;
+pub const MAX_BINDINGS: usize = 16_384;
 
 /// How long a session may be idle before [`LocalBindings`] forgets it.
 pub const SESSION_IDLE: Duration = Duration::from_secs(3600);

@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 /// The most turns of a session that are remembered; the oldest go first.
 const MAX_TURNS: usize = 1000;
 
-/// The most sessions in memory; the one that began first goes first.
+/// The most sessions in memory, and the most bytes of them all; the session that began first goes first.
 const MAX_SESSIONS: usize = 10_000;
+const MAX_BYTES: usize = 4 << 20;
 
 /// The most bytes of a turn, and of a session's name.
 const MAX_TURN_BYTES: usize = 256 << 10;
@@ -59,6 +60,8 @@ pub struct Memory {
     sessions: BTreeMap<String, VecDeque<Turn>>,
     /// In the order in which they began.
     order: VecDeque<String>,
+    /// What all of it takes, roughly.
+    bytes: usize,
 }
 
 /// Saves one turn of a conversation.
@@ -130,23 +133,38 @@ impl Memory {
     fn save(&mut self, session: &str, turn: Turn) -> usize {
         if !self.sessions.contains_key(session) {
             self.order.push_back(session.to_owned());
-            if self.order.len() > MAX_SESSIONS
-                && let Some(oldest) = self.order.pop_front()
-            {
-                self.sessions.remove(&oldest);
-            }
         }
-        let turns = self.sessions.entry(session.to_owned()).or_default();
-        turns.push_back(turn);
-        if turns.len() > MAX_TURNS {
-            turns.pop_front();
+        self.bytes += turn.bytes();
+        self.sessions.entry(session.to_owned()).or_default().push_back(turn);
+        while self.order.len() > 1 && (self.order.len() > MAX_SESSIONS || self.bytes > MAX_BYTES) {
+            self.forget_oldest_but(session);
+        }
+        let Some(turns) = self.sessions.get_mut(session) else { return 0 };
+        while turns.len() > 1 && (turns.len() > MAX_TURNS || self.bytes > MAX_BYTES) {
+            self.bytes -= turns.pop_front().map_or(0, |oldest| oldest.bytes());
         }
         turns.len()
+    }
+
+    /// Forgets the session that began first, other than `spared`, which then counts as begun now.
+    fn forget_oldest_but(&mut self, spared: &str) {
+        let Some(oldest) = self.order.pop_front() else { return };
+        if oldest == spared {
+            return self.order.push_back(oldest);
+        }
+        let gone = self.sessions.remove(&oldest).unwrap_or_default();
+        self.bytes -= gone.iter().map(Turn::bytes).sum::<usize>();
     }
 
     fn last(&self, session: &str, limit: usize) -> Vec<Turn> {
         let turns = self.sessions.get(session);
         turns.map_or_else(Vec::new, |turns| turns.iter().skip(turns.len().saturating_sub(limit)).cloned().collect())
+    }
+}
+
+impl Turn {
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.role.len() + self.content.len()
     }
 }
 
@@ -241,6 +259,24 @@ mod tests {
             say(&store, "a", "more").await;
         }
         assert_eq!(get_history("a".into(), usize::MAX, store).await.unwrap().len(), MAX_TURNS);
+    }
+
+    #[tokio::test]
+    async fn sessions_that_began_long_ago_give_way_to_what_is_said_now() {
+        let store = State::new(Store::memory());
+        let long = "x".repeat(MAX_TURN_BYTES);
+        say(&store, "a", "old").await;
+        say(&store, "b", "also").await;
+        for _ in 0..MAX_BYTES / MAX_TURN_BYTES {
+            say(&store, "a", &long).await;
+        }
+        assert_eq!(get_history("b".into(), 20, store.clone()).await.unwrap(), []);
+        let kept = get_history("a".into(), 100, store.clone()).await.unwrap();
+        assert!(kept.len() > 1 && kept.iter().map(Turn::bytes).sum::<usize>() <= MAX_BYTES, "{}", kept.len());
+        let Store::Memory(memory) = &*store else { panic!("it is in memory") };
+        let memory = memory.lock().unwrap();
+        let held = memory.sessions.values().flatten().map(Turn::bytes).sum::<usize>();
+        assert_eq!((memory.bytes, memory.order.len()), (held, memory.sessions.len()));
     }
 
     #[tokio::test]

@@ -25,7 +25,7 @@ pub type CallKey = (MemberId, CallId);
 /// How much a window remembers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WindowLimits {
-    /// The most calls that ended. Default 8,192.
+    /// The most calls that ended. Default 7,000: as many as the tables hold that are a power of two larger.
     pub calls: usize,
     /// The most bytes of all their results. Default 16 MiB.
     pub bytes: usize,
@@ -49,8 +49,8 @@ pub struct Window<R> {
 #[derive(Debug)]
 enum State<R> {
     Runs(R),
-    Ended(Outcome),
-    /// Its result was too large to be kept.
+    Ended(Box<Outcome>),
+    /// Its result was too large to be kept, or its caller has it.
     Spent,
 }
 
@@ -67,7 +67,7 @@ pub enum Seen<R> {
 
 impl Default for WindowLimits {
     fn default() -> Self {
-        Self { calls: 8_192, bytes: 16 << 20, result_bytes: 1 << 20, age: Duration::from_secs(30) }
+        Self { calls: 7_000, bytes: 16 << 20, result_bytes: 1 << 20, age: Duration::from_secs(30) }
     }
 }
 
@@ -83,7 +83,7 @@ impl<R: Clone> Window<R> {
         match self.calls.get(call) {
             None => Seen::New,
             Some(State::Runs(run)) => Seen::Runs(run.clone()),
-            Some(State::Ended(outcome)) => Seen::Ended(outcome.clone()),
+            Some(State::Ended(outcome)) => Seen::Ended(Outcome::clone(outcome)),
             Some(State::Spent) => {
                 Seen::Ended(Err(Fault::new(FaultKind::Failed, "the call has run already, and its result is not kept")))
             }
@@ -105,11 +105,24 @@ impl<R: Clone> Window<R> {
         let bytes = bytes_of(outcome);
         *state = State::Spent;
         if bytes <= self.limits.result_bytes {
-            *state = State::Ended(outcome.clone());
+            *state = State::Ended(Box::new(outcome.clone()));
             self.bytes += bytes;
+        }
+        if self.ended.len() >= self.limits.calls {
+            self.forget_oldest();
         }
         self.ended.push_back((now, call));
         self.forget(now);
+    }
+
+    /// The caller has the whole outcome of a call, so that nobody will ask for it again: it is not kept any longer. That
+    /// the call ran is.
+    pub fn delivered(&mut self, call: &CallKey) {
+        if let Some(state @ State::Ended(_)) = self.calls.get_mut(call)
+            && let State::Ended(outcome) = std::mem::replace(state, State::Spent)
+        {
+            self.bytes -= bytes_of(&outcome);
+        }
     }
 
     /// A call that runs was given up before its end; what it did is unknown, and another attempt may run.
@@ -120,15 +133,19 @@ impl<R: Clone> Window<R> {
     }
 
     fn forget(&mut self, now: Instant) {
-        while let Some(&(at, call)) = self.ended.front() {
-            let is_over = self.ended.len() > self.limits.calls || self.bytes > self.limits.bytes;
-            if !is_over && now.saturating_duration_since(at) < self.limits.age {
+        while let Some(&(at, _)) = self.ended.front() {
+            if self.bytes <= self.limits.bytes && now.saturating_duration_since(at) < self.limits.age {
                 break;
             }
-            self.ended.pop_front();
-            if let Some(State::Ended(outcome)) = self.calls.remove(&call) {
-                self.bytes -= bytes_of(&outcome);
-            }
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some((_, call)) = self.ended.pop_front()
+            && let Some(State::Ended(outcome)) = self.calls.remove(&call)
+        {
+            self.bytes -= bytes_of(&outcome);
         }
     }
 }
@@ -192,16 +209,33 @@ mod tests {
         assert!(matches!(window.seen(now, &call(1)), Seen::Ended(Err(fault)) if fault.kind == FaultKind::Failed));
     }
 
+    #[test]
+    fn a_result_that_its_caller_has_is_not_kept_and_the_call_does_not_run_again() {
+        let now = Instant::now();
+        let mut window = Window::new(LIMITS);
+        window.begins(call(1), ());
+        window.delivered(&call(1));
+        window.ends(now, call(1), &result(10));
+        assert_eq!(window.bytes, 10);
+        window.delivered(&call(1));
+        assert_eq!(window.bytes, 0);
+        assert!(matches!(window.seen(now, &call(1)), Seen::Ended(Err(_))));
+        assert!(matches!(window.seen(now + LIMITS.age, &call(1)), Seen::New));
+    }
+
     proptest! {
         #[test]
-        fn it_stays_within_its_bounds(steps in prop::collection::vec((any::<u8>(), 0_usize..14, 0_u64..20), 0..60)) {
+        fn it_stays_within_its_bounds(steps in prop::collection::vec((any::<u8>(), 0_usize..14, 0_u64..20, any::<bool>()), 0..60)) {
             let mut now = Instant::now();
             let mut window = Window::new(LIMITS);
-            for (id, bytes, seconds) in steps {
+            for (id, bytes, seconds, is_delivered) in steps {
                 now += Duration::from_secs(seconds);
                 if matches!(window.seen(now, &call(id)), Seen::New) {
                     window.begins(call(id), ());
                     window.ends(now, call(id), &result(bytes));
+                }
+                if is_delivered {
+                    window.delivered(&call(id));
                 }
                 prop_assert!(window.ended.len() <= LIMITS.calls && window.bytes <= LIMITS.bytes);
                 prop_assert_eq!(window.calls.len(), window.ended.len());

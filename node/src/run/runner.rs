@@ -159,6 +159,10 @@ impl Dispatch for Runner {
     fn knows(&self, call: &CallKey) -> bool {
         self.0.once.knows(call)
     }
+
+    fn delivered(&self, call: &CallKey) {
+        self.0.once.delivered(call);
+    }
 }
 
 #[async_trait]

@@ -9,10 +9,10 @@ use tokio::sync::watch;
 use super::Span;
 
 /// The most spans that a node remembers.
-pub const MAX_RING_SPANS: usize = 8192;
+pub const MAX_RING_SPANS: usize = 4096;
 
 /// The most memory that remembered spans take, in bytes, roughly.
-pub const MAX_RING_BYTES: usize = 4 << 20;
+pub const MAX_RING_BYTES: usize = 1 << 20;
 
 /// The latest finished spans of one node. Cheap to clone; all clones are one ring.
 #[derive(Clone, Debug)]
@@ -64,12 +64,14 @@ impl Ring {
     /// Remembers `span`, and forgets the oldest where there is no room.
     pub fn push(&self, span: Span) {
         let mut held = self.held();
-        held.bytes += span.bytes();
-        held.spans.push_back(span);
-        while held.spans.len() > self.0.spans || held.bytes > self.0.bytes {
+        let bytes = span.bytes();
+        // Before there is one too many, for which the memory would double.
+        while held.spans.len() >= self.0.spans || held.bytes + bytes > self.0.bytes {
             let Some(oldest) = held.spans.pop_front() else { break };
             held.bytes -= oldest.bytes();
         }
+        held.bytes += bytes;
+        held.spans.push_back(span);
     }
 
     /// What is remembered of one trace, in the order in which it ended.

@@ -191,7 +191,7 @@ async fn serve_one(shared: Arc<Shared>, mut stream: MemberStream, place: OwnedSe
                 let _ = timeout(CLEAN_UP, answer.end(Err(fault))).await;
                 return;
             }
-            let attempt = envelope.attempt;
+            let (attempt, key) = (envelope.attempt, (member, envelope.id));
             tracing::trace!(?member, call = ?envelope.id, attempt, tool = &*envelope.tool, "a call came");
             let cancelled = CancellationToken::new();
             let scope = envelope.scope();
@@ -222,7 +222,9 @@ async fn serve_one(shared: Arc<Shared>, mut stream: MemberStream, place: OwnedSe
             drop((held, place));
             if is_answered {
                 // Whoever drains waits for us as well: a goodbye must not overtake the result.
-                let _ = timeout(CLEAN_UP, gone).await;
+                if timeout(CLEAN_UP, gone).await == Ok(Gone::GaveUp) {
+                    shared.dispatch.delivered(&key);
+                }
             }
         }
     }

@@ -70,6 +70,11 @@ impl Once {
         !matches!(self.lock().seen(Instant::now(), call), Seen::New)
     }
 
+    /// The caller of a call has its whole outcome: that is not kept any longer.
+    pub fn delivered(&self, call: &CallKey) {
+        self.lock().delivered(call);
+    }
+
     fn join<F>(
         &self,
         call: CallKey,
