@@ -63,7 +63,7 @@ impl Remote {
         let chat = question::chat(request, name.vendor, &name.model)?;
         let mut options = options::of(request, &name)?;
         options.stream_read_timeout = Some(self.silence);
-        Ok(Asked { target: self.target(&name.model), chat, options, name })
+        Ok(Asked { target: self.target(&name), chat, options, name })
     }
 
     /// The model that the request names, which is of our vendor, or ours.
@@ -87,13 +87,13 @@ impl Remote {
         matches!(self.name.vendor, Vendor::Anthropic | Vendor::OpenAi | Vendor::Gemini)
     }
 
-    fn target(&self, model: &str) -> ServiceTarget {
+    fn target(&self, name: &ModelName) -> ServiceTarget {
         let key = self.access.key.as_ref().map_or("none", |key| key.reveal());
         ServiceTarget {
             endpoint: Endpoint::from_owned(self.access.url.as_str()),
             // Servers in one's own house ignore it.
             auth: AuthData::from_single(key),
-            model: ModelIden::new(adapter(self.name.vendor, model), model),
+            model: ModelIden::new(adapter(name.vendor, &name.model), &*options::name_for_genai(name)),
         }
     }
 
@@ -149,7 +149,7 @@ impl LanguageModel for Remote {
     }
 
     async fn check(&self) -> Result<(), Failure> {
-        let target = self.target(&self.name.model);
+        let target = self.target(&self.name);
         let asked = self.client.all_model_names(target.model.adapter_kind, (target.endpoint, target.auth)).await;
         match asked {
             Err(error) => Err(self.failure(&error)),

@@ -1,5 +1,7 @@
 //! How a model shall answer, for genai: what is meant for all vendors is translated, the rest passes through.
 
+use std::borrow::Cow;
+
 use genai::chat::{
     CacheControl, ChatOptions, ChatResponseFormat, JsonSpec, ReasoningEffort, ServiceTier, ToolChoice, Verbosity,
 };
@@ -47,10 +49,23 @@ pub(super) fn of(request: &Request, name: &ModelName) -> Result<ChatOptions, Fai
         rest.extend(body);
     }
     parallel(&params, request, name.vendor, &mut options, &mut rest);
+    if name_for_genai(name) != name.model {
+        rest.insert("model".into(), name.model.as_str().into());
+    }
     if !rest.is_empty() {
         options.extra_body = Some(Value::Object(rest));
     }
     Ok(options)
+}
+
+/// The name of the model as genai is told it. It takes a last word such as `max` for an effort that is wished for, and the
+/// rest for the name; with one more hyphen it does not, and what is sent names the model as it is called. Gemini's are
+/// named by the address instead, and none of them ends so.
+pub(super) fn name_for_genai(name: &ModelName) -> Cow<'_, str> {
+    match ReasoningEffort::from_model_name(&name.model) {
+        (Some(_), _) if name.vendor != Vendor::Gemini => format!("{}-", name.model).into(),
+        _ => name.model.as_str().into(),
+    }
 }
 
 fn response_format(params: &ModelParams) -> ChatResponseFormat {

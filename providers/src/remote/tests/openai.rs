@@ -102,3 +102,18 @@ async fn another_model_of_the_same_vendor_may_be_asked_for() {
     let refused = remote.answer(&conversation(json!({ "model": "claude-sonnet-4-5" }))).await.unwrap_err();
     assert!(matches!(&refused, Failure::Rejected { why, .. } if why.contains("Anthropic")), "{refused}");
 }
+
+#[tokio::test]
+async fn a_model_is_asked_by_the_name_it_was_given_whatever_that_ends_in() {
+    let server = Server::start(|| whole(WHOLE)).await;
+    for (name, model) in [("vllm/qwen-max", "qwen-max"), ("openai/gpt-4o-high", "gpt-4o-high")] {
+        remote(name, &server, "v1").answer(&question()).await.unwrap();
+        let seen = server.last();
+        assert_eq!((&seen.body["model"], seen.body.get("reasoning_effort")), (&json!(model), None));
+    }
+    let effort = json!({ "reasoning_effort": "low" });
+    let request = Request { model_params: Some(serde_json::from_value(effort).unwrap()), ..question() };
+    remote("vllm/qwen-max", &server, "v1").answer(&request).await.unwrap();
+    let seen = server.last();
+    assert_eq!((&seen.body["model"], &seen.body["reasoning_effort"]), (&json!("qwen-max"), &json!("low")));
+}
