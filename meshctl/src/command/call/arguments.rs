@@ -39,7 +39,10 @@ impl ArgumentArgs {
         let text = self.given()?;
         let Ok(mut named) = serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(&text) else {
             let start: String = text.chars().take(60).collect();
-            bail!("invalid JSON arguments: {start:?} is no JSON object; write for example '{{\"name\": \"value\"}}'");
+            bail!(
+                "invalid JSON arguments: {start:?} is no JSON object; write for example '{{\"name\": \"value\"}}', or \
+                 --arg name=value"
+            );
         };
         if self.single.is_empty() {
             return Ok(text);
