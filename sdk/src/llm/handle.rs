@@ -193,8 +193,8 @@ impl<T> Llm<T> {
         deadline = home.scope.deadline.map_or(deadline, |outer| outer.min(deadline));
         let caller = home.caller.clone();
         let (span, at) = LoopSpan::begin(&caller, &home.scope, &home.tool);
-        let filter = &home.settings.filter;
-        let toolbox = Toolbox::open(&caller, &home.descriptions, filter, &home.capability).await;
+        let (filter, last) = (&home.settings.filter, &home.settings.toolbox);
+        let toolbox = Toolbox::open(&caller, &home.descriptions, filter, &home.capability, last).await;
         let at_once = params.parallel_tool_calls != Some(false);
         if !toolbox.specs.is_empty() && params.parallel_tool_calls.is_none() {
             params.parallel_tool_calls = Some(true);

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use super::answer::Expected;
 use super::limits::Limits;
 use super::prompt::{Known, Prompt, PromptError, PromptSource};
+use super::tools::LastToolbox;
 use super::wire::ModelParams;
 use crate::schema;
 
@@ -40,6 +41,8 @@ pub(crate) struct LlmSettings {
     pub(crate) params: ModelParams,
     /// What arguments are that nobody gave.
     pub(crate) defaults: Map<String, Value>,
+    /// What the filter let through the last time.
+    pub(crate) toolbox: LastToolbox,
 }
 
 /// Why a tool cannot use a model as it was told to. Its author has to change it, or its operator the environment.
@@ -207,7 +210,8 @@ impl LlmDeclaration {
         if let Some(model) = said(MODEL) {
             params.model = Some(model);
         }
-        Ok(LlmSettings { filter, prompt, expected: Arc::new(expected), limits, params, defaults: defaults(input) })
+        let (expected, defaults, toolbox) = (Arc::new(expected), defaults(input), LastToolbox::default());
+        Ok(LlmSettings { filter, prompt, expected, limits, params, defaults, toolbox })
     }
 }
 

@@ -30,7 +30,7 @@ pub(crate) struct Talk {
 /// How tools are called.
 pub(crate) struct Hands {
     pub(crate) caller: Caller,
-    pub(crate) toolbox: Toolbox,
+    pub(crate) toolbox: Arc<Toolbox>,
     pub(crate) scope: Scope,
     pub(crate) at_once: bool,
 }

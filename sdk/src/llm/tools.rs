@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const MANY: usize = 1024;
 
 /// The tools that a model is shown in one loop.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Toolbox {
     pub(crate) specs: Arc<[ToolSpec]>,
     by_name: BTreeMap<String, ToolName>,
@@ -45,6 +45,18 @@ pub(crate) struct Descriptions {
     known: Mutex<BTreeMap<Described, Arc<JsonObject>>>,
 }
 
+/// The tools that one filter let through the last time: the same as long as nobody's offers change.
+#[derive(Debug, Default)]
+pub(crate) struct LastToolbox(Mutex<Option<Remembered>>);
+
+#[derive(Debug)]
+struct Remembered {
+    /// Of the catalog, as the agent called so saw it.
+    epoch: u64,
+    agent: Arc<str>,
+    toolbox: Arc<Toolbox>,
+}
+
 /// A description does not change while its form does not.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Described {
@@ -55,22 +67,37 @@ struct Described {
 
 impl Toolbox {
     /// The tools that `filter` lets through now, as the agent of `caller` sees the mesh. Its own are not among them, nor
-    /// is whoever provides `model`.
-    pub(crate) async fn open(caller: &Caller, descriptions: &Descriptions, filter: &ToolFilter, model: &str) -> Self {
+    /// is whoever provides `model`. `last` remembers what comes of this filter and model.
+    pub(crate) async fn open(
+        caller: &Caller,
+        descriptions: &Descriptions,
+        filter: &ToolFilter,
+        model: &str,
+        last: &LastToolbox,
+    ) -> Arc<Self> {
         if filter.patterns.is_empty() && filter.mode != FilterMode::Every {
-            return Self::default();
+            return Arc::default();
         }
-        let view = caller.gossip().view();
+        let (view, agent) = (caller.gossip().view(), caller.ring().agent());
+        let epoch = view.catalog().epoch();
+        if let Some(toolbox) = last.of(epoch, &agent) {
+            return toolbox;
+        }
         let offers = offers(&view, caller, filter, model);
         let names: Vec<ToolName> = offers.iter().map(name_of).collect();
         let shown = names::shown(&names);
         let described = offers.iter().map(|offer| descriptions.of(caller, &view, offer));
         let described = join_all(described).await;
-        let specs =
-            shown.iter().zip(&offers).zip(described).map(|((name, offer), parameters)| {
-                ToolSpec::new(name, &*offer.tool().description, (*parameters).clone())
-            });
-        Self { specs: specs.collect(), by_name: shown.iter().cloned().zip(names).collect() }
+        let is_final = described.iter().all(|(_, is_final)| *is_final);
+        let specs = shown.iter().zip(&offers).zip(described).map(|((name, offer), (parameters, _))| {
+            ToolSpec::new(name, &*offer.tool().description, (*parameters).clone())
+        });
+        let toolbox = Self { specs: specs.collect(), by_name: shown.iter().cloned().zip(names).collect() };
+        let toolbox = Arc::new(toolbox);
+        if is_final {
+            last.remember(Remembered { epoch, agent, toolbox: Arc::clone(&toolbox) });
+        }
+        toolbox
     }
 
     /// Makes the call that a model wants, as any other call of the mesh. What it gives, or why it gives nothing, is told
@@ -91,6 +118,18 @@ impl Toolbox {
             Err(CallError::Fault { fault, .. }) => shown::error(&fault.message),
             Err(error) => shown::error(&error.to_string()),
         }
+    }
+}
+
+impl LastToolbox {
+    fn of(&self, epoch: u64, agent: &str) -> Option<Arc<Toolbox>> {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = last.as_ref().filter(|last| last.epoch == epoch && *last.agent == *agent)?;
+        Some(Arc::clone(&last.toolbox))
+    }
+
+    fn remember(&self, what: Remembered) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
     }
 }
 
@@ -132,32 +171,35 @@ fn name_of(offer: &Offer) -> ToolName {
 }
 
 impl Descriptions {
-    /// How the arguments of the tool of `offer` are described.
-    async fn of(&self, caller: &Caller, view: &View, offer: &Offer) -> Arc<JsonObject> {
+    /// How the arguments of the tool of `offer` are described, and whether that is all there is to know.
+    async fn of(&self, caller: &Caller, view: &View, offer: &Offer) -> (Arc<JsonObject>, bool) {
+        let body = offer.tool().input.and_then(|form| view.schemas().get(&form).cloned());
+        let is_here = body.is_some();
         let plain = || {
-            let form = offer.tool().input.and_then(|form| view.schemas().get(&form).cloned());
-            let form = form.and_then(|form| form.as_object().cloned());
-            Arc::new(form.unwrap_or_else(|| [("type".to_owned(), Value::from("object"))].into_iter().collect()))
+            let body = body.and_then(|body| body.as_object().cloned());
+            Arc::new(body.unwrap_or_else(|| [("type".to_owned(), Value::from("object"))].into_iter().collect()))
         };
-        let Some(form) = offer.tool().input else { return plain() };
+        let Some(form) = offer.tool().input else { return (plain(), true) };
         let key = Described { agent: offer.offers().name.clone(), function: offer.tool().function.clone(), form };
         if let Some(known) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return Arc::clone(known);
+            return (Arc::clone(known), true);
         }
         let is_native = offer.offers().labels.get(TRANSPORT_LABEL).is_some_and(|it| it == TRANSPORT_MESH);
         if !is_native {
-            return plain();
+            return (plain(), is_here);
         }
         let questions = Questions::new(Arc::clone(caller.gossip()), Desk::default());
         let question = Bytes::from(offer.tool().function.to_string());
         let answer = questions.ask(offer.member(), INPUT_SCHEMA, question, Instant::now() + PATIENCE).await;
-        let Some(told) = answer.ok().and_then(|answer| serde_json::from_slice(&answer).ok()) else { return plain() };
+        let Some(told) = answer.ok().and_then(|answer| serde_json::from_slice(&answer).ok()) else {
+            return (plain(), false);
+        };
         let told: Arc<JsonObject> = Arc::new(told);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MANY {
             known.clear();
         }
         known.insert(key, Arc::clone(&told));
-        told
+        (told, true)
     }
 }
