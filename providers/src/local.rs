@@ -44,7 +44,6 @@ impl Local {
         }
         let conversation = Conversation::of(request);
         let params = request.model_params.clone().unwrap_or_default();
-        let facts = Facts::of(&conversation);
         let tools = request.tools.as_deref().unwrap_or_default();
         let may_call = params.extra.get("tool_choice").and_then(Value::as_str) != Some("none");
         let mut due = if may_call { relevance::due(tools, &conversation) } else { Vec::new() };
@@ -52,12 +51,12 @@ impl Local {
             due.truncate(1);
         }
         if !due.is_empty() {
-            let number = conversation.called.len();
+            let (number, facts) = (conversation.called.len(), Facts::of(&conversation));
             let calls = due.into_iter().enumerate().map(|(at, tool)| call(tool, number + at + 1, &facts)).collect();
             return Ok(Turn { says: String::new(), calls, stop_reason: None });
         }
         let says = match &params.output_schema {
-            Some(schema) => fill::answer(schema, &facts).to_string(),
+            Some(schema) => fill::answer(schema, &Facts::of(&conversation)).to_string(),
             None => prose::answer(&conversation),
         };
         let mut turn = Turn { says, calls: Vec::new(), stop_reason: None };

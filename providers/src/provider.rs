@@ -284,8 +284,8 @@ fn answer(mut call: Call) -> BoxFuture<'static, Result<Payload, Fault>> {
         let request = request(&mut call)?;
         let desk = call.slots().state::<Desk>();
         let reply: Reply = desk.0.answer(request, &call.context()).await.map_err(Fault::from)?;
-        let reply = serde_json::to_value(reply).map_err(|why| Fault::from(Error::from(why)))?;
-        call.finish(reply).await
+        let reply = serde_json::to_vec(&reply).map_err(|why| Fault::from(Error::from(why)))?;
+        Ok(Payload::Value(reply.into()))
     })
 }
 

@@ -62,9 +62,9 @@ impl Facts {
         facts
     }
 
-    /// The value called `name`, or of one of the names that mean the same.
+    /// The value called `name`, which is [`plain`].
     pub(super) fn named(&self, name: &str) -> Option<&Value> {
-        self.named.get(&plain(name))
+        self.named.get(name)
     }
 
     /// What the conversation is about, in a word or two.
@@ -108,7 +108,7 @@ impl Facts {
                 if self.numbers.len() < MAX_LISTED {
                     self.numbers.push(number);
                 }
-            } else if BEFORE_PLACES.contains(&bare.to_lowercase().as_str()) {
+            } else if BEFORE_PLACES.iter().any(|it| it.eq_ignore_ascii_case(bare)) {
                 let place: Vec<&str> =
                     words[at + 1..].iter().copied().take(4).take_while(|it| is_capital(it)).collect();
                 // A comma ends it: `Kyoto, Japan` is Kyoto.
@@ -157,7 +157,11 @@ impl Facts {
 
 /// A name in lower case, its words joined by `_`.
 pub(super) fn plain(name: &str) -> String {
-    let mut plain = String::new();
+    let is_plain_byte = |it: &u8| it.is_ascii_lowercase() || it.is_ascii_digit() || *it == b'_';
+    if name.bytes().all(|it| is_plain_byte(&it)) && !name.contains("__") {
+        return name.trim_matches('_').to_owned();
+    }
+    let mut plain = String::with_capacity(name.len() + 4);
     let mut was_lower = false;
     for it in name.chars() {
         if it.is_alphanumeric() {
@@ -176,8 +180,10 @@ pub(super) fn plain(name: &str) -> String {
 /// The number in a word, with its currency or unit: `$2,000`, `1500.50€`, `3`.
 pub(super) fn number(word: &str) -> Option<f64> {
     let bare = word.trim_matches(|it: char| !it.is_ascii_digit() && it != '-');
-    let bare = bare.replace(',', "");
-    bare.parse().ok().filter(|number: &f64| number.is_finite())
+    if bare.is_empty() {
+        return None;
+    }
+    bare.replace(',', "").parse().ok().filter(|number: &f64| number.is_finite())
 }
 
 fn is_date(word: &str) -> bool {

@@ -157,7 +157,7 @@ impl<'a> Filler<'a> {
             let Some(property) = property.as_object() else { continue };
             let is_wanted = required.contains(&name.as_str())
                 || self.purpose == Purpose::Answer
-                || self.facts.named(name).is_some();
+                || self.facts.named(&plain(name)).is_some();
             if is_wanted {
                 object.insert(name.clone(), self.value(property, name, depth + 1));
             }

@@ -21,13 +21,17 @@ const EMPTY: [&str; 40] = [
 
 /// The tools to call now, in their order: those that the conversation is about and that were not called yet.
 pub(super) fn due<'a>(tools: &'a [ToolSpec], conversation: &Conversation) -> Vec<&'a ToolSpec> {
+    let is_new = |tool: &ToolSpec| !conversation.called.contains(&tool.function.name);
+    if !tools.iter().any(is_new) {
+        return Vec::new();
+    }
     let mut said = words(&conversation.system);
     said.extend(words(conversation.question()));
     let mut relevant: Vec<&ToolSpec> = tools.iter().filter(|tool| is_about(tool, &said)).collect();
     if relevant.is_empty() && tools.len() <= FEW {
         relevant = tools.iter().collect();
     }
-    relevant.retain(|tool| !conversation.called.contains(&tool.function.name));
+    relevant.retain(|tool| is_new(tool));
     relevant
 }
 
