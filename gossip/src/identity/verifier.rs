@@ -1,25 +1,31 @@
 //! Checks signatures, each only once.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use ed25519_dalek::VerifyingKey;
 
 use crate::id::PublicKey;
 use crate::signature::{Signature, Verifier};
 
-const SETS: usize = 16 * 1024;
+/// Sets of the tables, each of which is made once an eighth of the one before is full.
+const SETS: [usize; 5] = [64, 256, 1024, 4 * 1024, 16 * 1024];
 const WAYS: usize = 4;
 
 /// Checks ed25519 signatures strictly, and remembers those that held: the same record reaches a node many times, and
 /// every node of a process. Make one for the process and share it (`Arc`).
 ///
-/// The memory is 1 MiB, for up to 65,536 signatures; later ones displace earlier ones, of which nothing is lost but 50
+/// The memory is 4 KiB, and grows to 1.4 MiB for up to 65,536 signatures; later ones displace earlier ones, of which nothing is lost but 50
 /// microseconds at their next check. Nothing waits for a lock.
 pub struct Ed25519Verifier {
     /// Secret, so that nobody can look for two messages with one fingerprint.
     secret: [u8; 32],
-    sets: Box<[[Fingerprint; WAYS]]>,
+    tables: [OnceLock<Table>; SETS.len()],
+    /// How many fingerprints were written.
+    written: AtomicUsize,
 }
+
+type Table = Box<[[Fingerprint; WAYS]]>;
 
 /// 128 bits of a keyed hash over key, signature and message. Its halves are written apart: a reader may meet halves of
 /// two fingerprints, which together are nobody's but by a chance of one in 2^64.
@@ -29,7 +35,14 @@ struct Fingerprint(AtomicU64, AtomicU64);
 impl Ed25519Verifier {
     /// Remembers nothing yet.
     pub fn new() -> Self {
-        Self { secret: super::random(), sets: (0..SETS).map(|_| Default::default()).collect() }
+        Self { secret: super::random(), tables: Default::default(), written: AtomicUsize::new(0) }
+    }
+
+    /// The table that is filled now.
+    fn table(&self) -> &Table {
+        let written = self.written.fetch_add(1, Ordering::Relaxed);
+        let level = SETS.iter().position(|sets| written < sets * WAYS / 8).unwrap_or(SETS.len() - 1);
+        self.tables[level].get_or_init(|| (0..SETS[level]).map(|_| Default::default()).collect())
     }
 
     fn fingerprint(&self, key: &PublicKey, message: &[u8], signature: &Signature) -> (u64, u64) {
@@ -40,6 +53,11 @@ impl Ed25519Verifier {
         // Zero is what an empty place holds.
         (half(0).max(1), half(8))
     }
+}
+
+/// Where in a table a fingerprint is, whose first half this is.
+fn set(table: &Table, first: u64) -> &[Fingerprint; WAYS] {
+    &table[usize::try_from(first % table.len() as u64).expect("a small number")]
 }
 
 impl Default for Ed25519Verifier {
@@ -57,8 +75,9 @@ impl std::fmt::Debug for Ed25519Verifier {
 impl Verifier for Ed25519Verifier {
     fn verify(&self, key: &PublicKey, message: &[u8], signature: &Signature) -> bool {
         let (first, second) = self.fingerprint(key, message, signature);
-        let set = &self.sets[usize::try_from(first % SETS as u64).expect("a small number")];
-        if set.iter().any(|held| held.0.load(Ordering::Relaxed) == first && held.1.load(Ordering::Relaxed) == second) {
+        let is_it =
+            |held: &Fingerprint| held.0.load(Ordering::Relaxed) == first && held.1.load(Ordering::Relaxed) == second;
+        if self.tables.iter().filter_map(OnceLock::get).any(|table| set(table, first).iter().any(is_it)) {
             return true;
         }
         let holds = VerifyingKey::from_bytes(&key.0)
@@ -66,10 +85,40 @@ impl Verifier for Ed25519Verifier {
             .is_ok();
         // Only what holds is remembered, or forgeries would push out the genuine for nothing.
         if holds {
-            let way = &set[usize::try_from(second % WAYS as u64).expect("a small number")];
+            let way = &set(self.table(), first)[usize::try_from(second % WAYS as u64).expect("a small number")];
             way.0.store(first, Ordering::Relaxed);
             way.1.store(second, Ordering::Relaxed);
         }
         holds
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ed25519_dalek::{Signer, SigningKey};
+
+    use super::*;
+
+    #[test]
+    fn what_was_checked_is_remembered_as_the_tables_grow_and_what_was_forged_never_holds() {
+        let verifier = Ed25519Verifier::new();
+        let key = SigningKey::from_bytes(&[7; 32]);
+        let public = PublicKey(key.verifying_key().to_bytes());
+        let signed: Vec<([u8; 4], Signature)> = (0..300_u32)
+            .map(|number| {
+                let message = number.to_le_bytes();
+                (message, Signature(key.sign(&message).to_bytes()))
+            })
+            .collect();
+        for (message, signature) in &signed {
+            assert!(verifier.verify(&public, message, signature));
+            assert!(!verifier.verify(&public, b"another", signature));
+        }
+        assert_eq!(verifier.tables.iter().filter(|table| table.get().is_some()).count(), 3);
+        let written = verifier.written.load(Ordering::Relaxed);
+        let again = signed.iter().filter(|(message, signature)| verifier.verify(&public, message, signature)).count();
+        assert_eq!((again, written), (signed.len(), signed.len()));
+        let forgotten = verifier.written.load(Ordering::Relaxed) - written;
+        assert!(forgotten < signed.len() / 10, "{forgotten} were checked again");
     }
 }
