@@ -91,8 +91,10 @@ pub async fn plan_trip(
     let conversation = Conversation::new(session_id, message, &trip, history);
     let llm = prepared(llm, &trip, preferences, &conversation, conversation_history).await?;
     let plan = llm.ask(conversation.question.as_str()).await?;
-    let result = plan.clone() + &insights(&trip, &plan, &committee).await;
-    conversation.save(&result).await?;
+    let (insights, asked) = futures::join!(insights(&trip, &plan, &committee), conversation.save_question());
+    asked?;
+    let result = plan + &insights;
+    conversation.save_answer(&result).await?;
     Ok(result)
 }
 
@@ -133,9 +135,10 @@ pub async fn plan_trip_stream(
             }
             pieces.send(piece).await?;
         }
-        let insights = insights(&trip, &plan, &committee).await;
+        let (insights, asked) = futures::join!(insights(&trip, &plan, &committee), conversation.save_question());
+        asked?;
         pieces.send(Piece::Text(insights.clone())).await?;
-        conversation.save(&(plan + &insights)).await
+        conversation.save_answer(&(plan + &insights)).await
     })))
 }
 
@@ -147,11 +150,13 @@ async fn prepared(
     conversation: &Conversation,
     given: Vec<Turn>,
 ) -> Result<Llm<String>> {
-    let user_preferences = match preferences {
-        Some(preferences) => described(&preferences.call(args! { user_id: TRAVELLER }).await?),
-        None => String::new(),
+    let preferred = async {
+        match preferences {
+            Some(preferences) => Ok(described(&preferences.call(args! { user_id: TRAVELLER }).await?)),
+            None => Ok::<_, Error>(String::new()),
+        }
     };
-    let mut turns = conversation.turns().await?;
+    let (user_preferences, mut turns) = futures::try_join!(preferred, conversation.turns())?;
     if turns.is_empty() {
         turns = given;
     }
@@ -219,13 +224,19 @@ impl Conversation {
         Ok(store.call_tool("get_history", args! { session_id: self.session, limit: REMEMBERED }).await?)
     }
 
-    /// Remembers this turn.
-    async fn save(&self, answer: &str) -> Result {
+    /// Remembers what was asked.
+    async fn save_question(&self) -> Result {
+        self.save("user", &self.question).await
+    }
+
+    /// Remembers what was answered.
+    async fn save_answer(&self, answer: &str) -> Result {
+        self.save("assistant", answer).await
+    }
+
+    async fn save(&self, role: &str, content: &str) -> Result {
         let Some(store) = &self.store else { return Ok(()) };
-        let store = store.of::<Saved>();
-        for (role, content) in [("user", self.question.as_str()), ("assistant", answer)] {
-            store.call_tool("save_turn", args! { session_id: self.session, role, content }).await?;
-        }
+        store.of::<Saved>().call_tool("save_turn", args! { session_id: self.session, role, content }).await?;
         Ok(())
     }
 }
