@@ -56,8 +56,22 @@ pub fn now_ms() -> f64 {
 /// # Errors
 /// When it is gone.
 pub fn resident_mb(pid: u32) -> Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("proc status")?;
+    megabytes(&format!("/proc/{pid}/status"), "VmRSS:")
+}
+
+/// The same, with what several processes share, such as their program, divided among them: added up, it is what they take
+/// together.
+///
+/// # Errors
+/// When it is gone.
+pub fn proportional_mb(pid: u32) -> Result<f64> {
+    megabytes(&format!("/proc/{pid}/smaps_rollup"), "Pss:")
+}
+
+fn megabytes(file: &str, field: &str) -> Result<f64> {
+    let told = fs::read_to_string(file)?;
+    let line = told.lines().find_map(|line| line.strip_prefix(field));
+    let line = line.with_context(|| format!("{file} says nothing of {field}"))?;
     let kilobytes: f64 = line.trim().trim_end_matches(" kB").trim().parse()?;
     Ok(kilobytes / 1024.0)
 }

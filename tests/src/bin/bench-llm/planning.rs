@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use mesh_tests::bench::effort::Effort;
 use mesh_tests::bench::figure::Measured;
 use mesh_tests::bench::load::{median, quantile, rate};
-use mesh_tests::bench::process::resident_mb;
+use mesh_tests::bench::process::{Process, proportional_mb, resident_mb};
 
 use crate::trip::Trip;
 
@@ -36,13 +36,15 @@ pub(crate) async fn measure(effort: &Effort) -> Result<Vec<Measured>> {
     };
     let span = Duration::from_secs(if effort.quick { 2 } else { 10 });
     let plans = rate(plan, IN_FLIGHT, span).await?;
-    let memory = trip.agents.iter().map(|agent| resident_mb(agent.pid().context("an agent has ended by itself")?));
-    let memory = memory.collect::<Result<Vec<f64>>>()?;
+    let pid = |agent: &Process| agent.pid().context("an agent has ended by itself");
+    let memory = trip.agents.iter().map(|agent| resident_mb(pid(agent)?)).collect::<Result<Vec<f64>>>()?;
+    let together = trip.agents.iter().map(|agent| proportional_mb(pid(agent)?)).sum::<Result<f64>>()?;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
     let made = (plans * span.as_secs_f64()) as usize;
     Ok(vec![
         Measured::plain("plan_p50_ms", median(times), times.len()).with([("p99_ms", quantile(times, 0.99))]),
         Measured::plain("plans_per_s", plans, made),
-        Measured::plain("trip_rss_mb", memory.iter().sum(), memory.len()).with([("max_mb", quantile(&memory, 1.0))]),
+        Measured::plain("trip_rss_mb", memory.iter().sum(), memory.len())
+            .with([("max_mb", quantile(&memory, 1.0)), ("pss_mb", together)]),
     ])
 }
