@@ -4,6 +4,7 @@
 //! key may ask any node about the whole mesh. What changes the mesh (forcing members out, turning keys) needs an order
 //! signed by the operator besides.
 
+mod adopted;
 pub(crate) mod audit;
 mod call;
 mod challenge;
@@ -202,14 +203,20 @@ async fn members(State(desk): State<Arc<Desk>>) -> Json<MembersAnswer> {
 async fn agents(State(desk): State<Arc<Desk>>, Asked(query): Asked<AgentsQuery>) -> Json<AgentsAnswer> {
     let view = desk.gossip.view();
     let wanted = if query.all { Wanted::All } else { Wanted::Healthy };
-    Json(AgentsAnswer { node: desk.info(&view), agents: desk.listing(&view).agents(wanted) })
+    let mut agents = desk.listing(&view).agents(wanted);
+    adopted::complete(&desk.questions, &view, &mut agents).await;
+    Json(AgentsAnswer { node: desk.info(&view), agents })
 }
 
 async fn agent(State(desk): State<Arc<Desk>>, Asked(query): Asked<AgentQuery>) -> Answer<AgentInfo> {
     let view = desk.gossip.view();
     let found = find::agent(&view, &query.agent, Wanted::Healthy)?;
-    let listing = desk.listing(&view);
-    view.catalog().agent(&found).and_then(|entry| listing.agent(&entry)).map(Json).ok_or_else(find::gone)
+    let agent = view.catalog().agent(&found).and_then(|entry| desk.listing(&view).agent(&entry));
+    let mut agent = agent.ok_or_else(find::gone)?;
+    if let Some(adopted) = adopted::one(&desk.questions, &found).await {
+        adopted.put_into(&mut agent);
+    }
+    Ok(Json(agent))
 }
 
 async fn resolve(State(desk): State<Arc<Desk>>, Asked(query): Asked<SelectorQuery>) -> Answer<Explained> {

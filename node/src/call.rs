@@ -164,6 +164,11 @@ impl Caller {
         self.inner.doubts.are_heard_by(registry);
     }
 
+    /// This node's own registry, if it has one.
+    pub(crate) fn registry(&self) -> Option<&crate::registry::Registry> {
+        self.inner.doubts.registry()
+    }
+
     /// Who will do for `selector` now, asked in the namespace of this node, and why others will not.
     pub fn resolve(&self, selector: &Selector) -> Arc<Resolution> {
         let view = self.inner.gossip.view();

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::listing::Wanted;
 use super::timestamp::Timestamp;
 use super::wire::{SchemaEntry, SchemasAnswer, ToolDetail};
-use super::{Answer, Asked, Desk, find};
+use super::{Answer, Asked, Desk, adopted, find};
 use crate::call::question::{Answer as Answerer, INPUT_SCHEMA};
 use crate::tool::ToolHost;
 
@@ -62,10 +62,18 @@ pub(super) async fn tool(State(desk): State<Arc<Desk>>, Asked(query): Asked<Tool
     let mut agent = agent.ok_or_else(find::gone)?;
     let listed = agent.tools.iter().position(|tool| tool.id == place + 1).ok_or_else(find::gone)?;
     let tool = agent.tools.swap_remove(listed);
-    let question = Bytes::from(tool.function_name.clone().into_bytes());
-    let asked = desk.questions.ask(owner.member, INPUT_SCHEMA, question, Instant::now() + PATIENCE).await;
-    let told = asked.ok().and_then(|answer| serde_json::from_slice(&answer).ok());
-    // An agent of another kind is not asked here; the mesh knows the canonical form of what it offers.
+    let told = match owner.agent.belongs_to(&owner.member) {
+        true => {
+            let question = Bytes::from(tool.function_name.clone().into_bytes());
+            let asked = desk.questions.ask(owner.member, INPUT_SCHEMA, question, Instant::now() + PATIENCE).await;
+            asked.ok().and_then(|answer| serde_json::from_slice(&answer).ok())
+        }
+        false => {
+            let adopted = adopted::one(&desk.questions, &owner).await;
+            adopted.and_then(|mut adopted| adopted.schemas.remove(&tool.function_name))
+        }
+    };
+    // Of an agent that cannot be asked the mesh knows the canonical form of what it offers.
     let input_schema = told.or_else(|| canonical(&view, &owner, place));
     let (agent_id, agent_name, endpoint) = (agent.id, agent.name, agent.endpoint);
     Ok(Json(ToolDetail { agent_id, agent_name, endpoint, tool, input_schema }))

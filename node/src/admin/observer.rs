@@ -7,13 +7,14 @@ use bytes::Bytes;
 use mesh_gossip::{Gossip, MemberId};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::adopted::{self, AdoptedAnswer};
 use super::audit::{AuditQuery, Journal};
 use super::describe::SchemaAnswer;
 use super::sightings::Sightings;
 use super::spans::{SPANS_TOPIC, SpanAnswer};
+use crate::call::Caller;
 use crate::call::question::{Answer, Desk, INPUT_SCHEMA};
 use crate::tool::ToolHost;
-use crate::trace::Ring;
 
 /// The topic under which nodes ask each other how dependencies came to resolve as they do.
 pub(super) const AUDIT_TOPIC: &str = "audit";
@@ -46,12 +47,14 @@ impl Observer {
         Self { sightings, journal, _watching: AbortOnDropHandle::new(watching) }
     }
 
-    /// Has `desk` answer other nodes' questions about this one, whose tools are those of `host` and whose spans are in
-    /// `ring`.
+    /// Has `desk` answer other nodes' questions about this one, whose tools are those of `host` and whose calls are those of
+    /// `caller`.
     #[must_use]
-    pub fn answer_at(&self, desk: Desk, host: Arc<dyn ToolHost>, ring: Ring) -> Desk {
-        let desk = desk.with(AUDIT_TOPIC, AuditAnswer(Arc::clone(&self.journal)));
-        desk.with(INPUT_SCHEMA, SchemaAnswer(host)).with(SPANS_TOPIC, SpanAnswer(ring))
+    pub fn answer_at(&self, desk: Desk, host: Arc<dyn ToolHost>, caller: &Caller) -> Desk {
+        desk.with(AUDIT_TOPIC, AuditAnswer(Arc::clone(&self.journal)))
+            .with(INPUT_SCHEMA, SchemaAnswer(host))
+            .with(SPANS_TOPIC, SpanAnswer(caller.ring().clone()))
+            .with(adopted::TOPIC, AdoptedAnswer(caller.clone()))
     }
 }
 

@@ -35,6 +35,11 @@ impl Doubts {
         let _ = self.here.set(registry);
     }
 
+    /// The registry that hears them, if this node has one.
+    pub(super) fn registry(&self) -> Option<&Registry> {
+        self.here.get()
+    }
+
     /// `owner` could not be connected to.
     pub(super) fn tell(&self, owner: &Owner) {
         if owner.agent.belongs_to(&owner.member) || !self.is_new(&owner.agent) {

@@ -130,7 +130,7 @@ pub(super) async fn administration(
 ) -> Result<(Router, SpanSearch, impl Future<Output = ()> + Send + use<>), StartError> {
     let (gossip, caller) = (Arc::clone(caller.gossip()), caller.clone());
     let observer = Observer::new(&gossip);
-    let desk = observer.answer_at(Desk::default(), Arc::clone(host), caller.ring().clone());
+    let desk = observer.answer_at(Desk::default(), Arc::clone(host), &caller);
     let questions = Questions::new(Arc::clone(&gossip), desk);
     let answers = questions.serve().await?;
     let about = About {

@@ -50,7 +50,7 @@ struct Desk {
 
 pub(super) fn router(registry: Registry, history: History, search: SpanSearch) -> Router {
     let activity = Activity::new(Arc::clone(registry.gossip()), search.clone());
-    let same = routes::shown(registry.clone()).merge(jobs::router());
+    let same = routes::shown(registry.clone()).merge(jobs::shown());
     let places = Arc::new(Semaphore::new(MAX_WATCHERS));
     let desk = Desk { registry, history, search, activity, places, began: Instant::now() };
     Router::new()

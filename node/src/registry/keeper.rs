@@ -30,6 +30,7 @@ use super::events::{EventKind, Resolved, Sink};
 use super::profile::{BadProfile, Profile};
 use super::publication::{NotTold, Publication, publish};
 use super::registration::Registration;
+use super::service;
 use crate::admin::timestamp::Timestamp;
 use crate::config::RegistryConfig;
 
@@ -199,7 +200,8 @@ impl Keeper {
     /// Works until nobody can ask any more. Dropping the future stops it; what the mesh was told stays told.
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let RegistryConfig { heartbeat_timeout, check_interval, .. } = self.config;
-        tracing::info!("health monitor (timeout: {heartbeat_timeout:?}, interval: {check_interval:?})");
+        let [timeout, every] = [heartbeat_timeout, check_interval].map(service::as_go_writes);
+        tracing::info!("health monitor (timeout: {timeout}, interval: {every})");
         let mut look = interval(check_interval);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut news: Option<BoxFuture<'static, Vec<(Key, String)>>> = None;

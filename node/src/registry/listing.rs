@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use mesh_gossip::View;
 use mesh_gossip::catalog::{AgentEntry, AgentId, Offers, Standing, Status, Tool};
+use mesh_gossip::resolve::llm::{Pattern, ToolFilter};
 use mesh_gossip::resolve::selector::{Scope, Selector};
 use mesh_gossip::resolve::tags::{TagWishes, Term, Wish};
 use mesh_gossip::resolve::{LackReason, Reason, Resolution, Resolver};
@@ -123,6 +124,12 @@ pub struct DependencyRow {
 pub struct ToolRow {
     /// The function whose model it is.
     pub function_name: String,
+    /// What the part of its filter asks for that the tool matches.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub filter_capability: String,
+    /// Which tags that part asks for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub filter_tags: Vec<String>,
     /// What becomes of tools that match its filter.
     pub filter_mode: String,
     /// The tool.
@@ -139,6 +146,25 @@ pub struct ToolRow {
     pub endpoint: String,
     /// `available`, `unavailable` or `unresolved`.
     pub status: &'static str,
+}
+
+impl ToolRow {
+    /// A row of `tool` for what provides `provided`, or for nothing that was found.
+    fn of(tool: &Tool, filter: &ToolFilter, provided: &str) -> Self {
+        let is_it = |pattern: &&Pattern| pattern.capability.as_deref() == Some(provided);
+        let asked = filter.patterns.iter().find(is_it).or(filter.patterns.first());
+        Self {
+            function_name: tool.function.to_string(),
+            filter_capability: asked.and_then(|asked| asked.capability.as_deref()).unwrap_or_default().to_owned(),
+            filter_tags: asked.map(|asked| tags(&asked.tags)).unwrap_or_default(),
+            filter_mode: filter.mode.into(),
+            mcp_tool: String::new(),
+            provider_capability: String::new(),
+            provider_agent_id: String::new(),
+            endpoint: String::new(),
+            status: UNRESOLVED,
+        }
+    }
 }
 
 /// Who runs a model.
@@ -343,24 +369,15 @@ impl<'a> Listing<'a> {
         let mut rows = Vec::new();
         for tool in &offers.tools {
             let Some(filter) = &tool.llm_filter else { continue };
-            let row = ToolRow {
-                function_name: tool.function.to_string(),
-                filter_mode: filter.mode.into(),
-                mcp_tool: String::new(),
-                provider_capability: String::new(),
-                provider_agent_id: String::new(),
-                endpoint: String::new(),
-                status: UNRESOLVED,
-            };
             match answer.llm_tools.get(&*tool.function).filter(|shown| !shown.is_empty()) {
-                None => rows.push(row),
+                None => rows.push(ToolRow::of(tool, filter, "")),
                 Some(shown) => rows.extend(shown.iter().map(|shown| ToolRow {
                     mcp_tool: shown.name.clone(),
                     provider_capability: shown.capability.clone(),
                     provider_agent_id: shown.agent_id.clone(),
                     endpoint: shown.endpoint.clone(),
                     status: self.still(&shown.agent_id),
-                    ..row.clone()
+                    ..ToolRow::of(tool, filter, &shown.capability)
                 })),
             }
         }

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 
@@ -25,6 +26,19 @@ pub(crate) struct Service {
     search: SpanSearch,
 }
 
+/// A duration as scripts look for it in the log: `500ms`, `1.5s`, `5s`, `1m0s`, `1h0m0s`.
+pub(super) fn as_go_writes(duration: Duration) -> String {
+    let (hours, minutes) = (duration.as_secs() / 3_600, duration.as_secs() / 60 % 60);
+    // Below a minute both write the same.
+    let rest = duration - Duration::from_secs(duration.as_secs() / 60 * 60);
+    let rest = if rest.is_zero() { "0s".to_owned() } else { format!("{}s", rest.as_secs_f64()) };
+    match (hours, minutes) {
+        (0, 0) => format!("{duration:?}"),
+        (0, minutes) => format!("{minutes}m{rest}"),
+        (hours, minutes) => format!("{hours}h{minutes}m{rest}"),
+    }
+}
+
 impl Service {
     /// Opens the store and begins to write history. The future is all the work there is.
     ///
@@ -37,7 +51,7 @@ impl Service {
     ) -> Result<(Self, impl Future<Output = ()> + Send + use<>), StoreError> {
         let config = &node.registry;
         if config.sweep_interval != RegistryConfig::default().sweep_interval {
-            tracing::info!("[sweep] using MCP_MESH_SWEEP_INTERVAL={:?}", config.sweep_interval);
+            tracing::info!("[sweep] using MCP_MESH_SWEEP_INTERVAL={}", as_go_writes(config.sweep_interval));
         }
         let at_home = || node.mesh.home.as_ref().map(|home| home.join(STORE));
         let path = config.store.clone().or_else(at_home);
@@ -74,5 +88,18 @@ impl Service {
     /// The routes of the administration, which ask for no signature: whoever may reach them may use them.
     pub(crate) fn administration(&self) -> Router {
         administration::router(self.registry.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::as_go_writes;
+
+    #[test]
+    fn durations_are_written_as_scripts_look_for_them() {
+        let written = [500, 1_500, 5_000, 60_000, 61_500, 3_600_000].map(Duration::from_millis).map(as_go_writes);
+        assert_eq!(written, ["500ms", "1.5s", "5s", "1m0s", "1m1.5s", "1h0m0s"]);
     }
 }

@@ -103,12 +103,12 @@ impl Served {
         let agent = AgentId::native(name, &gossip.me()).unwrap();
         let ring = Ring::default();
         ring.belongs_to(agent.as_str());
-        let caller = Caller::new(Arc::clone(&gossip), CallSettings::default(), ring.clone(), Neighbours::default());
+        let caller = Caller::new(Arc::clone(&gossip), CallSettings::default(), ring, Neighbours::default());
         let host = Arc::new(OneTool) as Arc<dyn ToolHost>;
         let runner = Runner::new(Arc::clone(&host), caller.clone(), RunSettings::default());
         let calls = serve(&gossip, Arc::new(runner), ServeLimits::default()).await.unwrap();
         let observer = Observer::new(&gossip);
-        let desk = observer.answer_at(Desk::default(), host, ring);
+        let desk = observer.answer_at(Desk::default(), host, &caller);
         let questions = Questions::new(Arc::clone(&gossip), desk);
         let answering = tokio::spawn(questions.serve().await.unwrap()).abort_handle();
         let about = About {

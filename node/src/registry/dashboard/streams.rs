@@ -106,7 +106,9 @@ impl EventWatch {
                     let picture = self.activity.picture(None).await;
                     for (kind, counted) in counts(&picture) {
                         if self.told.get(kind) != Some(&counted) {
-                            self.due.push_back(frame(kind, &counted));
+                            // Pages read it as an event that carries data.
+                            let event = json!({"type": kind, "data": counted, "timestamp": Timestamp::now()});
+                            self.due.push_back(frame(kind, &event));
                             self.told.insert(kind, counted);
                         }
                     }
