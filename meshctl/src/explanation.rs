@@ -41,9 +41,10 @@ pub(crate) fn tell(explained: &Explained, indent: &str) {
 /// What each stage did, as a tree that ends with what `end` says.
 pub(crate) fn stages(stages: &[StageInfo]) {
     for stage in stages {
-        let counts = format!("[kept {}, evicted {}]", stage.kept.len(), stage.evicted.len());
-        say(format_args!("  ├─ {}  {counts}", stage.stage));
-        if !stage.kept.is_empty() {
+        let evicted =
+            if stage.evicted.is_empty() { String::new() } else { format!(", evicted {}", stage.evicted.len()) };
+        say(format_args!("  ├─ {}  [kept {}{evicted}]", stage.stage, stage.kept.len()));
+        if !stage.kept.is_empty() && stage.chosen.is_none() {
             say(format_args!("  │    kept: {}", stage.kept.join(", ")));
         }
         stage.evicted.iter().for_each(|evicted| say(format_args!("  │    ✗ {}", reason(evicted))));

@@ -32,6 +32,11 @@ pub(crate) struct Table {
     rows: Vec<Vec<Cell>>,
 }
 
+/// The text, or what stands for none, so that columns are counted alike in all rows.
+pub(crate) fn or_dash(text: &str) -> &str {
+    if text.is_empty() { "-" } else { text }
+}
+
 impl Cell {
     /// In the colour of what is around it.
     pub(crate) fn new(text: impl Into<String>) -> Self {

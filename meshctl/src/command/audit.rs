@@ -4,13 +4,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
-use mesh_node::admin::wire::{AgentInfo, AuditEvent};
+use mesh_node::admin::wire::{AgentInfo, AuditEvent, AuditTrace};
 use serde::Serialize;
 
 use crate::client::{Client, NodeArgs};
 use crate::explanation;
 use crate::output::{self, Colour, paint, say};
 use crate::table::{Cell, Column, Table};
+
+/// How wide the line under the title is.
+const RULE: usize = 80;
 
 /// Shows how the dependencies of an agent came to have the providers they have.
 #[derive(Debug, Args)]
@@ -42,8 +45,16 @@ pub(crate) struct Audit {
 
 #[derive(Serialize)]
 struct Report<'a> {
-    events: &'a [AuditEvent],
+    events: Vec<Told<'a>>,
     count: usize,
+}
+
+/// An event, with its trace under two names, as scripts know it.
+#[derive(Serialize)]
+struct Told<'a> {
+    #[serde(flatten)]
+    event: &'a AuditEvent,
+    trace: &'a AuditTrace,
 }
 
 impl Audit {
@@ -65,15 +76,18 @@ impl Audit {
         events.retain(is_wanted);
         events.truncate(self.limit.into());
         if self.json {
-            output::json(&Report { count: events.len(), events: &events })?;
+            let told = events.iter().map(|event| Told { event, trace: &event.trace });
+            output::json(&Report { count: events.len(), events: told.collect() })?;
         } else if events.is_empty() {
             let id = self.id(&mut client).await;
             say(format_args!("No dependency-resolution audit events for {id}"));
             say("  An agent's own node writes them down since it was started, and keeps the latest.");
             say("  An agent without dependencies has none.");
         } else if self.explain {
+            title(&events, &format!(" ({} shown)", events.len()));
             events.iter().for_each(explain);
         } else {
+            title(&events, "");
             table(&events);
         }
         Ok(ExitCode::SUCCESS)
@@ -86,13 +100,16 @@ impl Audit {
 }
 
 fn moment(event: &AuditEvent) -> String {
-    event.timestamp.to_string().get(..19).unwrap_or_default().replace('T', " ")
+    format!("{}Z", event.timestamp.to_string().get(..19).unwrap_or_default())
+}
+
+fn title(events: &[AuditEvent], shown: &str) {
+    if let Some(event) = events.first() {
+        say(format_args!("Audit events for {}{shown}\n{}", event.agent_id, "=".repeat(RULE)));
+    }
 }
 
 fn table(events: &[AuditEvent]) {
-    if let Some(event) = events.first() {
-        say(format_args!("Audit events for {}\n", event.agent_id));
-    }
     let heads = [("TIMESTAMP", 22), ("DEP", 5), ("FUNCTION", 22), ("CHOSEN", 22), ("CANDIDATES", 12), ("CHANGE", 8)];
     let mut table = Table::new(heads.map(|(head, width)| Column::growing(head, width)).into());
     for event in events {

@@ -69,13 +69,16 @@ impl Registry {
             Action::Drain { node, wait, wait_timeout, poll_interval } => {
                 let client = node.open()?;
                 let state: State = client.ask(reqwest::Method::POST, PATH).await?;
-                show(&state);
+                say(format_args!("Registry draining — new job claims paused\n  Live claims: {}", state.live_claims));
                 if wait {
                     drained(&client, wait_timeout, poll_interval).await?;
                     say("Drained");
                 }
             }
-            Action::Resume { node } => show(&node.open()?.ask(reqwest::Method::DELETE, PATH).await?),
+            Action::Resume { node } => {
+                let state: State = node.open()?.ask(reqwest::Method::DELETE, PATH).await?;
+                say(format_args!("Registry resumed — job dispatch active\n  Live claims: {}", state.live_claims));
+            }
             Action::Status { node, json } => {
                 let state: State = node.open()?.ask(reqwest::Method::GET, PATH).await?;
                 if json {

@@ -4,11 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use mesh_node::admin::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::client::{NodeArgs, OpenClient};
 use crate::output::{self, Colour, paint, say};
+
+/// How wide the line under the title is.
+const RULE: usize = 80;
 
 /// Compares schemas that tools publish.
 #[derive(Debug, Args)]
@@ -33,16 +37,18 @@ enum Action {
     },
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 struct Entry {
     hash: String,
     canonical: Value,
+    runtime_origin: String,
+    created_at: Timestamp,
 }
 
 #[derive(Serialize)]
 struct Report<'a> {
-    a: &'a str,
-    b: &'a str,
+    a: &'a Entry,
+    b: &'a Entry,
     diff: Difference,
 }
 
@@ -83,8 +89,14 @@ impl Schema {
         let (a, b) = (entry(&client, &a).await?, entry(&client, &b).await?);
         let diff = Difference::of(&a.canonical, &b.canonical, a.hash == b.hash);
         if json {
-            output::json(&Report { a: &a.hash, b: &b.hash, diff })?;
+            output::json(&Report { a: &a, b: &b, diff })?;
         } else {
+            say(format_args!("Schema diff\n{}", "=".repeat(RULE)));
+            for (name, entry) in [("A", &a), ("B", &b)] {
+                let Entry { hash, runtime_origin, created_at, .. } = entry;
+                say(format_args!("  {name}: {hash}  origin={runtime_origin}  created={created_at}"));
+            }
+            say("");
             diff.show();
         }
         Ok(ExitCode::SUCCESS)
@@ -138,7 +150,7 @@ impl Difference {
         list("Type changes:", self.type_changed.iter().map(change).collect());
         if let (Some(a), Some(b)) = (&self.required_a, &self.required_b) {
             let names = |names: &BTreeSet<String>| names.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-            list("Required fields:", vec![format!("A: {}", names(a)), format!("B: {}", names(b))]);
+            list("Required fields:", vec![format!("A: [{}]", names(a)), format!("B: [{}]", names(b))]);
         }
         let alike = self.only_in_a.is_empty() && self.only_in_b.is_empty() && self.type_changed.is_empty();
         if alike && self.required_a.is_none() {

@@ -1,5 +1,7 @@
 //! `meshctl status`.
 
+mod models;
+
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,7 +13,7 @@ use super::list::{is_healthy, kind, runtime};
 use crate::client::NodeArgs;
 use crate::home::Home;
 use crate::output::{self, Colour, paint, say};
-use crate::table::{Cell, Column, Table};
+use crate::table::{Cell, Column, Table, or_dash};
 use crate::{age, local};
 
 /// How wide the lines between agents are.
@@ -97,6 +99,14 @@ fn detail(agent: &AgentInfo, now: Timestamp) {
         &[("CAPABILITY", 25), ("MCP TOOL", 30), ("VERSION", 10), ("TAGS", 15)],
         capabilities(agent),
     );
+    let filters = [("CAPABILITY", 25), ("FILTER MODE", 15), ("FILTER CAPABILITY", 20), ("FILTER TAGS", 20)];
+    section("LLM Tool Filters", &filters, models::filters(&agent.tools));
+    let heads = [("FUNCTION", 20), ("FILTER", 20), ("MCP TOOL", 25), ("ENDPOINT", 35)];
+    section("LLM Tool Resolutions", &heads, models::bound(&agent.llm_tool_resolutions, "filter_capability"));
+    let providers = [("CAPABILITY", 25), ("PROVIDER CAPABILITY", 25), ("PROVIDER TAGS", 15), ("PROVIDER VER", 15)];
+    section("LLM Providers", &providers, models::providers(&agent.tools));
+    let heads = [("FUNCTION", 20), ("REQUIRED CAP", 20), ("MCP TOOL", 25), ("ENDPOINT", 35)];
+    section("LLM Provider Resolutions", &heads, models::bound(&agent.llm_provider_resolutions, "required_capability"));
     section("Dependencies", &[("DEPENDENCY", 30), ("MCP TOOL", 30), ("ENDPOINT", 40)], dependencies(agent));
 }
 
@@ -106,7 +116,7 @@ fn capabilities(agent: &AgentInfo) -> Vec<Vec<Cell>> {
             None => Cell::new(&tool.name),
             Some(reason) => Cell::painted(Colour::Red, format!("{} ({reason})", tool.name)),
         };
-        vec![name, Cell::new(&tool.function_name), Cell::new(&tool.version), Cell::new(tool.tags.join(", "))]
+        vec![name, Cell::new(&tool.function_name), Cell::new(&tool.version), Cell::new(or_dash(&tool.tags.join(",")))]
     });
     tools.collect()
 }

@@ -11,7 +11,7 @@ use crate::table::{Cell, Column, Table};
 #[derive(Serialize)]
 struct Services<'a> {
     services: Vec<Service<'a>>,
-    ungrouped: Vec<&'a str>,
+    ungrouped: Vec<Method<'a>>,
 }
 
 #[derive(Serialize)]
@@ -51,7 +51,7 @@ pub(super) fn show(agents: &[&AgentInfo], json: bool) -> anyhow::Result<()> {
                     None => Cell::painted(Colour::Green, "available"),
                     Some(reason) => Cell::painted(Colour::Red, format!("unavailable ({reason})")),
                 };
-                let text = [service.service, method.method, provider.agent_id].map(Cell::new);
+                let text = [service.service, method.method, provider.agent_name].map(Cell::new);
                 table.push(text.into_iter().chain([status]).collect());
             }
         }
@@ -63,30 +63,26 @@ pub(super) fn show(agents: &[&AgentInfo], json: bool) -> anyhow::Result<()> {
     }
     let rest = services.ungrouped.len();
     if rest > 0 {
-        say(paint(Colour::Grey, format!("({rest} ungrouped capabilities not shown — use --tools)")));
+        say(paint(Colour::Grey, format!("\n({rest} ungrouped capabilities not shown — use --tools)")));
     }
     Ok(())
 }
 
 fn grouped<'a>(agents: &[&'a AgentInfo]) -> Services<'a> {
     let mut found: BTreeMap<&str, BTreeMap<&str, Method<'_>>> = BTreeMap::new();
-    let mut ungrouped: Vec<&str> = Vec::new();
+    let mut ungrouped: BTreeMap<&str, Method<'_>> = BTreeMap::new();
     let tools = agents.iter().flat_map(|agent| agent.tools.iter().map(|tool| (*agent, tool)));
     for (agent, tool) in tools.filter(|(_, tool)| !tool.function_name.starts_with("__mesh_")) {
-        match tool.capability.rsplit_once('.') {
-            None => ungrouped.push(&tool.name),
-            Some((service, method)) => {
-                let methods = found.entry(service).or_default();
-                let none = || Method { method, capability: &tool.capability, providers: Vec::new() };
-                methods.entry(method).or_insert_with(none).providers.push(provider(agent, tool));
-            }
-        }
+        let (methods, method) = match tool.capability.rsplit_once('.') {
+            None => (&mut ungrouped, tool.name.as_str()),
+            Some((service, method)) => (found.entry(service).or_default(), method),
+        };
+        let none = || Method { method, capability: &tool.name, providers: Vec::new() };
+        methods.entry(method).or_insert_with(none).providers.push(provider(agent, tool));
     }
-    ungrouped.sort_unstable();
-    ungrouped.dedup();
     let service =
         |(service, methods): (_, BTreeMap<_, _>)| Service { service, methods: methods.into_values().collect() };
-    Services { services: found.into_iter().map(service).collect(), ungrouped }
+    Services { services: found.into_iter().map(service).collect(), ungrouped: ungrouped.into_values().collect() }
 }
 
 fn provider<'a>(agent: &'a AgentInfo, tool: &'a ToolInfo) -> Provider<'a> {

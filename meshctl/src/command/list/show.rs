@@ -7,7 +7,7 @@ use mesh_node::admin::wire::{AgentInfo, AgentsAnswer, ToolInfo};
 use super::{List, is_healthy};
 use crate::age;
 use crate::output::{Colour, paint, say};
-use crate::table::{Cell, Column, Side, Table};
+use crate::table::{Cell, Column, Side, Table, or_dash};
 
 /// What became of the agents that are down.
 #[derive(Default)]
@@ -132,7 +132,7 @@ fn row(answer: &AgentsAnswer, agent: &AgentInfo, down: &Down<'_>, list: &List) -
     row.push(plain(age::short(now.since(agent.created_at))));
     row.push(plain(agent.last_heartbeat.map_or_else(|| "-".into(), |seen| age::short(now.since(seen)))));
     if list.wide || list.verbose {
-        row.push(plain(own(agent).map(|tool| tool.name.as_str()).collect::<Vec<_>>().join(", ")));
+        row.push(plain(or_dash(&own(agent).map(|tool| tool.name.as_str()).collect::<Vec<_>>().join(", ")).into()));
     }
     row
 }

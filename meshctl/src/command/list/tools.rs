@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::client::Client;
 use crate::output::{self, Colour, paint, say};
-use crate::table::{Cell, Column, Table};
+use crate::table::{Cell, Column, Table, or_dash};
 
 #[derive(Serialize)]
 struct Row<'a> {
@@ -51,10 +51,10 @@ pub(super) fn list(agents: &[&AgentInfo], show_framework: bool, json: bool) -> a
         agent.tools.iter().map(move |tool| Row::new(whose, tool))
     });
     let mut rows: Vec<Row<'_>> = tools.filter(|row| show_framework || !row.tool_name.starts_with("__mesh_")).collect();
-    rows.sort_by_key(|row| (row.capability, row.tool_name, row.agent_id));
     if json {
         return output::json(&rows);
     }
+    rows.sort_by_key(|row| (row.capability, row.tool_name, row.agent_id));
     if rows.is_empty() {
         say("No tools found");
         return Ok(());
@@ -62,9 +62,10 @@ pub(super) fn list(agents: &[&AgentInfo], show_framework: bool, json: bool) -> a
     let columns = [("TOOL", 25), ("AGENT", 20), ("CAPABILITY", 20), ("TAGS", 4)];
     let mut table = Table::new(columns.map(|(head, least)| Column::growing(head, least)).into());
     for row in &rows {
+        let tags = or_dash(&row.tags);
         let tags = match row.unavailable_reason {
-            None => Cell::new(&*row.tags),
-            Some(_) => Cell::painted(Colour::Red, format!("{} unavailable", row.tags).trim_start()),
+            None => Cell::new(tags),
+            Some(_) => Cell::painted(Colour::Red, format!("{tags} unavailable")),
         };
         table.push(vec![Cell::new(row.tool_name), Cell::new(row.agent_id), Cell::new(row.capability), tags]);
     }
@@ -97,9 +98,11 @@ pub(super) async fn detail(client: &mut Client, spec: &str, json: bool) -> anyho
         ("Version", row.version),
         ("Tags", &row.tags.replace(',', ", ")),
     ];
-    lines.iter().for_each(|(name, value)| say(format_args!("{:<14}{value}", format!("{name}:"))));
+    let told = lines.iter().filter(|(_, value)| !value.is_empty());
+    told.for_each(|(name, value)| say(format_args!("{name}: {value}")));
     if let Some(schema) = row.input_schema {
-        say(format_args!("\nInput Schema:\n{}", serde_json::to_string_pretty(schema)?));
+        let schema = serde_json::to_string_pretty(schema)?.replace('\n', "\n  ");
+        say(format_args!("\nInput Schema:\n  {schema}"));
     }
     say(format_args!("\nExample:\n  meshctl call {} '<json-args>'", row.tool_name));
     Ok(())
