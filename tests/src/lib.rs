@@ -7,6 +7,7 @@ pub mod fuzz;
 pub mod lab;
 pub mod nodes;
 pub mod others;
+pub mod room;
 pub mod tree;
 
 /// The program that the README shows, compiled and run as a test of the documentation.

@@ -1,5 +1,5 @@
-//! Software of others: the conformance suite, the inspector, official SDKs and servers, as `.ci/node-tools` and
-//! `.ci/mcp-mesh` install them; and what Debian packages.
+//! Software of others: the conformance suite, the inspector, official SDKs and servers, as `.ci/node-tools`,
+//! `.ci/mcp-mesh` and `.ci/java-tools` install them; and what Debian packages.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -7,6 +7,8 @@ use std::process::Stdio;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use serde::Deserialize;
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::OnceCell;
@@ -23,6 +25,15 @@ pub struct Watcher {
     name: String,
     lines: Lines<BufReader<ChildStdout>>,
     _child: Child,
+}
+
+/// A page that was opened in a browser.
+#[derive(Debug, Deserialize)]
+pub struct Page {
+    /// What the script gave back.
+    pub shown: Value,
+    /// What the page's own code failed with.
+    pub failures: Vec<String>,
 }
 
 /// Where everything is, installed once for all tests of this process.
@@ -69,6 +80,43 @@ pub fn stock_python() -> &'static Path {
         assert!(is_there, ".ci/mcp-mesh failed: it says above what it could not install");
         tree::root().join("target/tools/mcp-mesh")
     })
+}
+
+/// A program of the existing system that comes without Python: `meshctl`, or `meshui`, which is its dashboard. None where it
+/// is not published for machines like this one.
+///
+/// # Panics
+/// As [`stock_python`], with which it is installed.
+pub fn stock_program(name: &str) -> Option<PathBuf> {
+    let tools = stock_python().with_file_name("mcp-mesh-cli");
+    Some(tools.join("node_modules/@mcpmesh/cli-linux-x64/bin").join(name)).filter(|program| program.exists())
+}
+
+/// What `MAVEN_OPTS` has to say for Maven to find what the Java agent of the tests depends on, which `.ci/java-tools` fetches
+/// once, with a JDK and Maven themselves.
+///
+/// # Panics
+/// When it is missing and cannot be installed.
+pub fn maven_options() -> String {
+    let installed = std::process::Command::new(tree::root().join(".ci/java-tools")).status();
+    let is_there = installed.is_ok_and(|status| status.success());
+    assert!(is_there, ".ci/java-tools failed: it says above what it could not install");
+    format!("-Dmaven.repo.local={}", tree::root().join("target/tools/maven").display())
+}
+
+/// Opens pages in Chromium, one after the other, each a URL and a script that is run in it.
+///
+/// # Panics
+/// When the browser cannot be run, or a script fails.
+pub async fn pages(pages: &[(&str, &str)]) -> Vec<Page> {
+    let profile = tempfile::tempdir().expect("a temporary directory can be made");
+    let mut browser = script("browser.mjs").await;
+    browser.arg(debian("chromium", "chromium")).arg(profile.path());
+    browser.args(pages.iter().flat_map(|(url, script)| [url, script]));
+    let output = browser.stdin(Stdio::null()).kill_on_drop(true).output().await.expect("node runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    said.lines().map(|line| serde_json::from_str(line).expect("each line is a page")).collect()
 }
 
 /// Runs a program of the npm packages, and answers what it says.

@@ -2,8 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::process::Stdio;
-
 use mesh_tests::lab::{Lab, Process, eventually};
 use mesh_tests::others;
 use nix::sys::signal::Signal;
@@ -61,14 +59,24 @@ async fn conversations_outlive_their_agent_in_redis_and_without_it_the_agent_is_
     assert_eq!(call(&lab, "get_history", &json!({"session_id": "s é/\n"})).await["result"], json!([]));
 }
 
-/// What the page at `url` shows in Chromium after a trip to `destination` was asked for.
-async fn page(lab: &Lab, url: &str, destination: &str) -> Value {
-    let mut script = others::script("page.mjs").await;
-    script.arg(others::debian("chromium", "chromium")).arg(lab.home().join("browser")).args([url, destination]);
-    let output = script.stdin(Stdio::null()).kill_on_drop(true).output().await.unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_str(&said).unwrap()
+/// Fills in the form of the page, and waits until the trip to the destination DESTINATION is planned.
+const PLAN: &str = r"(async () => {
+  const [plan, state] = ['plan', 'state'].map((id) => document.getElementById(id));
+  let changes = 0;
+  new MutationObserver((seen) => { changes += seen.length; }).observe(plan, { childList: true });
+  document.querySelector('[name=destination]').value = DESTINATION;
+  document.querySelector('form button').click();
+  const isOver = () => !document.querySelector('form button').disabled;
+  while (!isOver()) await new Promise((later) => setTimeout(later, 10));
+  return { title: document.title, state: state.textContent, plan: plan.textContent, changes };
+})()";
+
+/// What the page at `url` shows in a browser after a trip to `destination` was asked for.
+async fn page(url: &str, destination: &str) -> Value {
+    let script = PLAN.replace("DESTINATION", &json!(destination).to_string());
+    let [page] = &others::pages(&[(url, &script)]).await[..] else { panic!("one page") };
+    assert!(page.failures.is_empty(), "{:?}", page.failures);
+    page.shown.clone()
 }
 
 #[tokio::test]
@@ -81,14 +89,14 @@ async fn the_page_plans_a_trip_in_a_browser_and_says_what_is_missing() {
         let found = || async { lab.nodes().into_iter().find(|node| node.name == "gateway")?.http_url };
         eventually("the gateway", found).await
     };
-    let shown = page(&lab, &url().await, "Oslo").await;
+    let shown = page(&url().await, "Oslo").await;
     assert_eq!((&shown["title"], &shown["plan"]), (&json!("TripPlanner"), &json!("")));
     assert!(shown["state"].as_str().unwrap().contains("trip_planning_stream"), "{shown}");
 
     drop(alone);
     let _all = start(&["--all"]);
     lab.succeed(&["wait", "trip_planning_stream", "user-prefs-agent"]);
-    let shown = page(&lab, &url().await, "Oslo").await;
+    let shown = page(&url().await, "Oslo").await;
     assert!(shown["state"].as_str().unwrap().starts_with("planned in"), "{shown}");
     let plan = shown["plan"].as_str().unwrap();
     assert!(plan.contains("MH007") && plan.contains("Oslo") && plan.contains("Logistics Plan"), "{plan}");

@@ -10,7 +10,7 @@ use mesh_tests::lab::{binaries, eventually};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::room::Room;
+use mesh_tests::room::Room;
 use crate::scene::{Scene, ended, victim};
 
 /// What was detached in a home, and is nobody's child, ends with this.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use mesh_tests::lab::{Lab, Process, eventually};
 use serde_json::Value;
 
-use crate::room::Room;
+use mesh_tests::room::Room;
 use crate::scene::{Scene, victim};
 
 /// A call that succeeds for whoever is let in.

@@ -13,6 +13,5 @@ mod endings;
 mod links;
 mod load;
 mod partition;
-mod room;
 mod scene;
 mod tools;

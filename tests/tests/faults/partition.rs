@@ -6,7 +6,7 @@ use std::time::Duration;
 use mesh_tests::lab::{Lab, PATIENCE, Process};
 use serde_json::Value;
 
-use crate::room::Room;
+use mesh_tests::room::Room;
 use crate::scene::{self, victim};
 
 /// Every look is a process of its own.

@@ -23,20 +23,9 @@ const SPARE: &str = "import mesh\nfrom fastmcp import FastMCP\napp = FastMCP('sp
     @mesh.tool(capability='date_service', tags=['system', 'time'])\nasync def get_date() -> str:\n    return 'a spare day'\n\n\
     @mesh.agent(name='spare', http_port=0)\nclass Spare:\n    pass\n";
 
-/// The text that a call gives back; none when it fails.
-fn said(scene: &Scene, arguments: &[&str]) -> Option<String> {
-    let output = scene.command(&[&["call"], arguments].concat()).output().unwrap();
-    let result: Value = serde_json::from_slice(&output.stdout).ok()?;
-    let text = result["content"][0]["text"].as_str().filter(|_| result["isError"] != true)?;
-    Some(text.to_owned())
-}
-
-/// Calls until the answer contains `wanted`, and gives how long that took.
+/// Calls until a stock consumer's answer contains `wanted`, which may take so long.
 async fn heard(scene: &Scene, wanted: &str, bound: Duration) {
-    let begun = Instant::now();
-    let greet = ["greet_with_date", r#"{"name":"Ada"}"#];
-    eventually(wanted, || async { said(scene, &greet).filter(|text| text.contains(wanted)) }).await;
-    let took = begun.elapsed();
+    let took = scene.until_called(&["greet_with_date", r#"{"name":"Ada"}"#], wanted).await;
     assert!(took < bound, "{wanted:?} was heard after {took:?}, which is more than {bound:?}");
 }
 
@@ -56,7 +45,7 @@ async fn a_consumer_changes_over_when_its_provider_is_killed_and_back_when_that_
 
     murder(&scene, "calendar");
     // An agent of ours is not told of it at all.
-    let ours = said(&scene, &["greet", r#"{"name":"Ada"}"#]);
+    let ours = scene.answer(&["greet", r#"{"name":"Ada"}"#]);
     assert_eq!(ours.as_deref(), Some("Hello, Ada! It is a spare day."));
     heard(&scene, "a spare day", REWIRED).await;
     let killed = Instant::now();
@@ -127,7 +116,7 @@ async fn two_seeds_behind_one_name_are_one_registry_and_one_of_them_is_enough() 
         scene.says(&["wait", "--node", seed, "date_service", "stock_greeting"]);
     }
     let greet = ["--node", &two, "greet_with_date", r#"{"name":"Ada"}"#];
-    let is_bound = || async { said(&scene, &greet).filter(|text| text.contains("2026")) };
+    let is_bound = || async { scene.answer(&greet).filter(|text| text.contains("2026")) };
     eventually("the consumer is bound", is_bound).await;
 
     drop(first);
@@ -135,7 +124,7 @@ async fn two_seeds_behind_one_name_are_one_registry_and_one_of_them_is_enough() 
     let mut calls = 0;
     // Longer than the leases that the first seed held would last.
     while killed.elapsed() < Duration::from_secs(16) {
-        let text = said(&scene, &greet);
+        let text = scene.answer(&greet);
         assert!(text.is_some_and(|text| text.contains("2026")), "call {calls}, {:?} later", killed.elapsed());
         calls += 1;
     }

@@ -4,9 +4,11 @@ use std::fs;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
-use mesh_tests::lab::{Lab, binaries};
+use mesh_tests::lab::{Lab, binaries, eventually};
 use mesh_tests::others;
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// Where the agents of these tests are.
@@ -40,6 +42,9 @@ impl Scene {
         lab.set("MCP_MESH_HTTP_HOST", "127.0.0.1");
         lab.set("MCP_MESH_SETTLE_TIMEOUT", "1");
         lab.set("PYTHONDONTWRITEBYTECODE", "1");
+        // An agent whose code takes longer to read than this serves in another way, which rejects arguments that carry a
+        // trace.
+        lab.set("MCP_MESH_DEBOUNCE_DELAY", "4");
         Self { lab, folder: tempfile::tempdir().unwrap() }
     }
 
@@ -59,6 +64,13 @@ impl Scene {
     pub(crate) fn agent(&self, name: &str) -> String {
         let code = fs::read_to_string(Path::new(AGENTS).join(name).with_extension("py")).unwrap();
         self.write(&format!("{name}/main.py"), &code)
+    }
+
+    /// Puts the folder `name` of these tests into the folder; gives its path there.
+    pub(crate) fn project(&self, name: &str) -> String {
+        let copied = Command::new("cp").arg("-r").arg(Path::new(AGENTS).join(name)).arg(self.path(name)).status();
+        assert!(copied.unwrap().success());
+        name.to_owned()
     }
 
     /// Writes a file into the folder, and gives its path there.
@@ -93,6 +105,26 @@ impl Scene {
         let (said, complained) = texts(&output);
         assert_eq!(output.status.code(), Some(1), "meshctl {arguments:?}: {said}\n{complained}");
         complained
+    }
+
+    /// The text that a call gives back; none when it fails.
+    pub(crate) fn answer(&self, arguments: &[&str]) -> Option<String> {
+        let output = self.command(&[&["call"], arguments].concat()).output().unwrap();
+        let result: Value = serde_json::from_slice(&output.stdout).ok()?;
+        let text = result["content"][0]["text"].as_str().filter(|_| result["isError"] != true)?;
+        Some(text.to_owned())
+    }
+
+    /// Calls until the answer contains `wanted`, and gives how long that took: agents hear of news with a heartbeat.
+    pub(crate) async fn until_called(&self, arguments: &[&str], wanted: &str) -> Duration {
+        let begun = Instant::now();
+        eventually(wanted, || async { self.answer(arguments).filter(|text| text.contains(wanted)) }).await;
+        begun.elapsed()
+    }
+
+    /// Where the registry is.
+    pub(crate) fn seed_url(&self) -> String {
+        self.nodes().into_iter().find(|node| node.role == "seed").unwrap().http_url.unwrap()
     }
 
     /// The pid of what was started as `name`.

@@ -101,8 +101,7 @@ impl Town {
 
     /// Asks the registry itself.
     pub(crate) fn get(&self, path: &str) -> Value {
-        let seed = self.nodes().into_iter().find(|node| node.role == "seed").unwrap();
-        let url = format!("{}{path}", seed.http_url.unwrap());
+        let url = format!("{}{path}", self.seed_url());
         let output = self.command_of("curl", &["-sf", &url]);
         serde_json::from_str(&output).unwrap_or_else(|why| panic!("{path}: {why}\n{output}"))
     }

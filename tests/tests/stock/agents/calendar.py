@@ -35,6 +35,12 @@ async def multiply(a: int, b: int) -> dict:
 
 
 @app.tool()
+@mesh.tool(capability="spelling")
+async def spell(first_letter: str, how_often: int = 2) -> str:
+    return first_letter * how_often
+
+
+@app.tool()
 @mesh.tool(capability="weather", tags=["api", "slow"], version="1.2.0")
 async def old_weather() -> str:
     return "old"

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// A set of namespaces, kept open by a process that does nothing.
-pub(crate) struct Room {
+pub struct Room {
     keeper: Child,
     /// Options of nsenter for what a room has of its own.
     kinds: Vec<&'static str>,
@@ -16,19 +16,28 @@ pub(crate) struct Room {
 
 impl Room {
     /// A room with file systems of its own.
-    pub(crate) fn with_disks() -> Self {
+    ///
+    /// # Panics
+    /// When the kernel gives no namespaces.
+    pub fn with_disks() -> Self {
         Self::open(Command::new("unshare"), &["-m"])
     }
 
     /// A room with a network of its own, in which nothing is connected but loopback.
-    pub(crate) fn with_network() -> Self {
+    ///
+    /// # Panics
+    /// As [`Room::with_disks`].
+    pub fn with_network() -> Self {
         let room = Self::open(Command::new("unshare"), &["-n"]);
         room.run("ip", &["link", "set", "lo", "up"]);
         room
     }
 
     /// Another room with a network of its own, which may be connected with this one.
-    pub(crate) fn neighbour(&self) -> Self {
+    ///
+    /// # Panics
+    /// As [`Room::with_disks`].
+    pub fn neighbour(&self) -> Self {
         let mut unshare = self.enter("unshare");
         unshare.arg("-n");
         let room = Self::kept_by(unshare, self.kinds.clone());
@@ -61,14 +70,14 @@ impl Room {
     }
 
     /// A command that runs `program` in this room, with the arguments that are added to it.
-    pub(crate) fn enter(&self, program: impl AsRef<OsStr>) -> Command {
+    pub fn enter(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("nsenter");
         command.args(["-t", &self.keeper.id().to_string()]).args(&self.kinds).arg("--").arg(program);
         command
     }
 
     /// The same as `command`, in this room.
-    pub(crate) fn inside(&self, command: &Command) -> Command {
+    pub fn inside(&self, command: &Command) -> Command {
         let mut inside = self.enter(command.get_program());
         inside.args(command.get_args()).stdin(Stdio::null());
         for (name, value) in command.get_envs() {
@@ -81,20 +90,29 @@ impl Room {
     }
 
     /// Runs a program in this room, which has to succeed.
-    pub(crate) fn run(&self, program: &str, arguments: &[&str]) {
-        let output = self.enter(program).args(arguments).output().unwrap();
+    ///
+    /// # Panics
+    /// When it does not, with what it said.
+    pub fn run(&self, program: &str, arguments: &[&str]) {
+        let output = self.enter(program).args(arguments).output().expect("nsenter is part of every Debian");
         let complaint = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{program} {}: {complaint}", arguments.join(" "));
     }
 
     /// Under which path others see `path` of this room.
-    pub(crate) fn outside(&self, path: &Path) -> PathBuf {
+    ///
+    /// # Panics
+    /// When the path is relative.
+    pub fn outside(&self, path: &Path) -> PathBuf {
         let root = PathBuf::from(format!("/proc/{}/root", self.keeper.id()));
         root.join(path.strip_prefix("/").expect("the path is absolute"))
     }
 
     /// Connects it with `other` by a cable: `ours` is its address at this end, `theirs` at the other.
-    pub(crate) fn connect(&self, other: &Self, ours: &str, theirs: &str) {
+    ///
+    /// # Panics
+    /// As [`Room::run`].
+    pub fn connect(&self, other: &Self, ours: &str, theirs: &str) {
         let there = other.keeper.id().to_string();
         self.run("ip", &["link", "add", "cable", "type", "veth", "peer", "name", "cable", "netns", &there]);
         for (room, address) in [(self, ours), (other, theirs)] {
