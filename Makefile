@@ -33,7 +33,7 @@ bench-llm: setup ## the numbers of agents with models; a few minutes on two core
 	cargo build --release --locked -p mesh-tests --bin bench-llm
 	@target/release/bench-llm $(BENCH)
 
-bench-registry: setup ## a seed's registry API under two thousand agents that beat as stock ones do; about three minutes
+bench-registry: setup ## a seed's registry API under two thousand agents that beat as stock ones do, and stock agents that are killed; about five minutes
 	cargo build --release --locked -p mesh-tests --bin bench-registry -p meshctl --bin meshctl
 	@target/release/bench-registry $(BENCH)
 

@@ -28,8 +28,9 @@ pub(crate) struct Crowd {
 struct Notes {
     posts: usize,
     last_post: Instant,
-    post_times: Vec<Duration>,
-    head_times: Vec<Duration>,
+    /// Milliseconds of each.
+    post_times: Vec<f64>,
+    head_times: Vec<f64>,
     failed: usize,
     /// Of how many dependencies each agent was told a provider.
     bound: BTreeMap<usize, usize>,
@@ -117,8 +118,8 @@ impl Crowd {
         notes.head_times.clear();
     }
 
-    /// How long registrations and heartbeats took.
-    pub(crate) fn latencies(&self) -> (Vec<Duration>, Vec<Duration>) {
+    /// How many milliseconds registrations and heartbeats took.
+    pub(crate) fn latencies(&self) -> (Vec<f64>, Vec<f64>) {
         let notes = notes(&self.notes);
         (notes.post_times.clone(), notes.head_times.clone())
     }
@@ -137,7 +138,7 @@ impl Agent {
             tokio::time::sleep(HEARTBEAT).await;
             let begun = Instant::now();
             let answer = self.client.head(format!("{}/heartbeat/{}", self.url, id(self.number))).send().await;
-            notes(&self.notes).head_times.push(begun.elapsed());
+            notes(&self.notes).head_times.push(ms(begun));
             match answer.map(|answer| answer.status().as_u16()) {
                 Ok(200) => {}
                 Ok(202 | 410) => self.register().await,
@@ -156,7 +157,7 @@ impl Agent {
         let mut notes = notes(&self.notes);
         notes.posts += 1;
         notes.last_post = Instant::now();
-        notes.post_times.push(begun.elapsed());
+        notes.post_times.push(ms(begun));
         match answer.filter(|answer| answer["status"] == "success") {
             Some(answer) => {
                 let bound = answer["dependencies_resolved"].as_object().into_iter().flatten();
@@ -188,10 +189,6 @@ fn notes(notes: &Mutex<Notes>) -> MutexGuard<'_, Notes> {
     notes.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The sample that so many percent do not exceed; nothing when there are none.
-pub(crate) fn percentile(samples: &[Duration], percent: f64) -> Duration {
-    let mut sorted = samples.to_vec();
-    sorted.sort_unstable();
-    let at = (sorted.len() as f64 * percent / 100.0).ceil() as usize;
-    sorted.get(at.saturating_sub(1)).copied().unwrap_or_default()
+fn ms(begun: Instant) -> f64 {
+    begun.elapsed().as_secs_f64() * 1e3
 }

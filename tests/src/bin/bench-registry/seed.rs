@@ -1,80 +1,86 @@
 //! The seed under test: a process of its own.
 
-use std::process::{Child, Command, Stdio};
+use std::net::SocketAddr;
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
+use mesh_node::runtime_file::RuntimeFile;
+use mesh_tests::bench::home::Home;
+use mesh_tests::bench::process::{Process, sibling};
 use reqwest::Client;
-use serde_json::Value;
-use tempfile::TempDir;
+use serde::Deserialize;
+use tokio::process::Command;
+use tokio::time::{sleep, timeout};
 
-/// How long the seed may take to answer.
+/// How long the seed may take to serve.
 const START: Duration = Duration::from_secs(20);
 
-/// `meshctl seed`, on ports and in a home of its own. Dropped, it is killed.
+/// `meshctl seed` in a home of its own. Dropped, it is killed.
 pub(crate) struct Seed {
-    process: Child,
-    _home: TempDir,
+    process: Process,
+    /// Where the seed, and whoever is to join it, is at home.
+    pub(crate) home: Home,
     /// Where its registry is.
     pub(crate) url: String,
+    /// Where its gossip is.
+    pub(crate) gossip: SocketAddr,
     client: Client,
 }
 
 impl Seed {
-    /// Starts it and waits until it answers.
+    /// Starts it and waits until it serves.
     pub(crate) async fn start() -> Result<Self> {
-        let home = tempfile::tempdir()?;
-        let meshctl = std::env::current_exe()?.with_file_name("meshctl");
-        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let mut command = Command::new(&meshctl);
-        command.args(["seed", "--listen", "127.0.0.1:0", "--http-port", &port.to_string()]);
-        command.env("MCP_MESH_HOME", home.path()).env("MESH_NAME", format!("bench-{port}")).env("MESH_SEEDS", "none");
-        let process = command.env("MESH_LOG", "warn").stdin(Stdio::null()).spawn();
-        let process = process.with_context(|| format!("{} does not start: build meshctl", meshctl.display()))?;
-        let (url, client) = (format!("http://127.0.0.1:{port}"), Client::new());
-        let answers = async {
-            while client.get(format!("{url}/health")).send().await.is_err() {
-                tokio::time::sleep(Duration::from_millis(20)).await;
+        let home = Home::new()?;
+        let mut command = Command::new(sibling("meshctl")?);
+        home.settle(&mut command);
+        command.args(["seed", "--listen", "127.0.0.1:0"]);
+        command.env("MESH_NAME", "bench").env("MESH_SEEDS", "none").env("MESH_LOG", "warn").stderr(Stdio::inherit());
+        let process = Process::start(command)?;
+        let pid = process.pid().context("the seed has ended")?;
+        let serves = async {
+            loop {
+                if let Some(RuntimeFile { http_url: Some(url), gossip, .. }) = home.node(pid) {
+                    return (url, gossip);
+                }
+                sleep(Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(START, answers).await.context("the seed does not answer")?;
-        Ok(Self { process, _home: home, url, client })
+        let (url, gossip) = timeout(START, serves).await.context("the seed does not serve")?;
+        let client = Client::builder().timeout(Duration::from_secs(30)).build()?;
+        Ok(Self { process, home, url, gossip, client })
     }
 
-    /// How many agents it lists.
-    pub(crate) async fn list(&self) -> Result<usize> {
-        let body = self.client.get(format!("{}/agents", self.url)).send().await?.bytes().await?;
-        let answer: Value = serde_json::from_slice(&body)?;
-        answer["agents"].as_array().map(Vec::len).context("there is no list")
+    /// The list of all agents, as it is sent.
+    pub(crate) async fn list(&self) -> Result<Bytes> {
+        Ok(self.client.get(format!("{}/agents", self.url)).send().await?.error_for_status()?.bytes().await?)
+    }
+
+    /// How many agents are in such a list.
+    pub(crate) fn agents(list: &[u8]) -> Result<usize> {
+        #[derive(Deserialize)]
+        struct List {
+            count: usize,
+            agents: Vec<serde::de::IgnoredAny>,
+        }
+        let List { count, agents } = serde_json::from_slice(list)?;
+        ensure!(count == agents.len(), "the seed counts {count} agents, and lists {}", agents.len());
+        Ok(count)
+    }
+
+    /// The number of its process.
+    pub(crate) fn pid(&self) -> Result<u32> {
+        self.process.pid().context("the seed has ended")
     }
 
     /// The processor time that it has used.
     pub(crate) fn cpu(&self) -> Result<Duration> {
-        let stat = self.proc("stat")?;
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()?))?;
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         ensure!(fields.len() > 12, "the statistics of the seed cannot be read");
-        let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
+        let ticks: u32 = fields[11].parse::<u32>()? + fields[12].parse::<u32>()?;
         let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK)?.context("the clock has no ticks")?;
-        Ok(Duration::from_secs_f64(ticks as f64 / per_second as f64))
-    }
-
-    /// The memory that it holds.
-    pub(crate) fn rss_mb(&self) -> Result<f64> {
-        let status = self.proc("status")?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("there is no VmRSS")?;
-        let kilobytes: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
-        Ok(kilobytes / 1024.0)
-    }
-
-    fn proc(&self, file: &str) -> Result<String> {
-        Ok(std::fs::read_to_string(format!("/proc/{}/{file}", self.process.id()))?)
-    }
-}
-
-impl Drop for Seed {
-    fn drop(&mut self) {
-        // Fails only when it has ended already.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        Ok(Duration::from_secs(1) * ticks / u32::try_from(per_second)?)
     }
 }
