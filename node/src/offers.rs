@@ -31,6 +31,18 @@ pub const ROLE_LABEL: &str = "role";
 /// The label of those who serve the registry API.
 pub const REGISTRY_LABEL: &str = "registry";
 
+/// The label with the moment at which an agent that a seed speaks for registered first, in milliseconds since 1970.
+pub(crate) const CREATED_LABEL: &str = "created";
+
+/// The label that says what an agent does over the agent-to-agent protocol: some of [`A2A_PRODUCER`], [`A2A_CONSUMER`].
+pub(crate) const A2A_LABEL: &str = "a2a";
+
+/// It offers skills.
+pub(crate) const A2A_PRODUCER: &str = "producer";
+
+/// It uses skills.
+pub(crate) const A2A_CONSUMER: &str = "consumer";
+
 /// What an offer says of a tool that may ask the MCP client that calls it something.
 pub(crate) const ASKS_CLIENT: &str = "asks_client";
 

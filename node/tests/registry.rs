@@ -320,7 +320,8 @@ async fn two_seeds_are_one_registry_and_one_goes_on_when_the_other_is_gone() {
     let seeds = vec![SeedSpec::from(first.node.gossip().local_addresses()[0])];
     let second = start_seed(home.path(), |config| config.mesh.seeds = Some(seeds)).await;
     second.node.ready().await;
-    let dates = consumer("dates-1", &[json!({"capability": "date"})]);
+    let mut dates = consumer("dates-1", &[json!({"capability": "date"})]);
+    dates["a2a_consumer"] = json!(true);
     assert_eq!(first.register(&provider("clock-1", "clock", "date")).await["status"], "success");
     second.until_beat("clock-1", 200).await;
     assert_eq!(first.register(&dates).await["dependencies_resolved"]["use"][0]["agent_id"], "clock-1");
@@ -330,7 +331,11 @@ async fn two_seeds_are_one_registry_and_one_goes_on_when_the_other_is_gone() {
     let mut views = second.node.gossip().watch();
     timeout(PATIENCE, views.wait_for(|view| holders(view) > 0)).await.unwrap().unwrap();
     assert_eq!(holders(&second.node.gossip().view()), 1, "it is one agent");
-    assert_eq!(second.agent("dates-1").await["status"], "healthy");
+    let (here, there) = (first.agent("dates-1").await, second.agent("dates-1").await);
+    for field in ["status", "created_at", "a2a_producer", "a2a_consumer", "endpoint", "capabilities"] {
+        assert_eq!(here[field], there[field], "{field}");
+    }
+    assert_eq!((&there["status"], &there["a2a_consumer"]), (&json!("healthy"), &json!(true)));
 
     // Dropped, it says no goodbye.
     drop(first);

@@ -7,7 +7,9 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use mesh_gossip::resolve::{Resolution, Resolver};
+use mesh_gossip::catalog::{AgentId, Offers};
+use mesh_gossip::resolve::selector::Selector;
+use mesh_gossip::resolve::{Query, Resolution, Resolver};
 use mesh_gossip::{MemberId, View};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -33,22 +35,34 @@ const PATIENCE: Duration = Duration::from_secs(3);
 #[derive(Debug, Default)]
 pub(super) struct Journal {
     resolver: Resolver,
-    /// The lock is held for one look or one entry.
+    /// The lock is held for one look or one answer.
     book: Mutex<Book>,
 }
 
 #[derive(Debug, Default)]
 struct Book {
     events: VecDeque<AuditEvent>,
-    last: BTreeMap<Place, Last>,
+    followed: BTreeMap<AgentId, Followed>,
+    /// The state of the catalog that was looked at last, unless schemas were missing then.
+    epoch: Option<u64>,
 }
 
-/// One dependency: agent, function, place among its dependencies.
-type Place = (Arc<str>, Arc<str>, usize);
-
+/// An agent of this node.
 #[derive(Debug)]
-struct Last {
-    resolution: Arc<Resolution>,
+struct Followed {
+    offers: Arc<Offers>,
+    needs: Vec<Need>,
+}
+
+/// One dependency.
+#[derive(Debug)]
+struct Need {
+    function: Arc<str>,
+    /// Its place among the dependencies of its tool.
+    index: usize,
+    selector: Selector,
+    query: Arc<Query>,
+    resolution: Option<Arc<Resolution>>,
     /// What was last written about it; nothing while nothing was worth it.
     trace: Option<AuditTrace>,
 }
@@ -67,31 +81,45 @@ pub(crate) struct AuditQuery {
 const MAX_AGENTS: usize = 256;
 
 impl Journal {
-    /// Writes down what `view` changes for the agents of its own node.
+    /// Writes down what `view` changes for the agents of its own node. Costs next to nothing where that is nothing.
     pub(super) fn follow(&self, view: &View) {
-        let agents = view.catalog().agents().filter(|agent| agent.owner.member == view.me()).take(MAX_AGENTS);
-        let mut places = Vec::new();
-        for offers in agents.filter_map(|agent| agent.offers) {
-            for tool in &offers.tools {
-                for (dep_index, needed) in tool.dependencies.iter().enumerate() {
-                    let selector = needed.selector.clone().asked_in(&offers.namespace);
-                    let resolution = self.resolver.answer(view.catalog(), view.schemas(), &selector);
-                    let place: Place = (offers.agent.clone().into(), tool.function.clone(), dep_index);
-                    places.push(place.clone());
-                    let trace = || AuditTrace {
-                        consumer: offers.agent.to_string(),
-                        dep_index,
-                        spec: explain::spec(&needed.selector),
-                        stages: explain::stages(&resolution),
-                        chosen: explain::chosen(&resolution),
-                        prior_chosen: None,
-                    };
-                    self.book().note(place, &offers.name, &resolution, trace);
-                }
-            }
+        let mut book = self.book();
+        let epoch = Some(view.catalog().epoch());
+        if book.epoch == epoch {
+            return;
         }
-        places.sort();
-        self.book().last.retain(|place, _| places.binary_search(place).is_ok());
+        let mut before = std::mem::take(&mut book.followed);
+        let mut is_pending = false;
+        let agents = view.catalog().agents().filter(|agent| agent.owner.member == view.me()).take(MAX_AGENTS);
+        for (agent, offers) in agents.filter_map(|agent| Some((&agent.owner.agent, agent.offers?))) {
+            let mut followed = match before.remove(agent) {
+                Some(known) if Arc::ptr_eq(&known.offers, offers) => known,
+                known => self.begin(offers, known),
+            };
+            for need in &mut followed.needs {
+                let resolution = need.query.answer(view.catalog(), view.schemas());
+                is_pending |= !resolution.pending_schemas().is_empty();
+                book.events.extend(need.note(offers, resolution, agent.belongs_to(&view.me())));
+            }
+            book.followed.insert(agent.clone(), followed);
+        }
+        let surplus = book.events.len().saturating_sub(MAX_EVENTS);
+        book.events.drain(..surplus);
+        book.epoch = epoch.filter(|_| !is_pending);
+    }
+
+    /// Follows what `offers` depend on, which offered something else until now, if anything.
+    fn begin(&self, offers: &Arc<Offers>, before: Option<Followed>) -> Followed {
+        let mut before = before.map(|before| before.needs).unwrap_or_default();
+        let all = offers.tools.iter().flat_map(|tool| tool.dependencies.iter().enumerate().map(move |it| (tool, it)));
+        let needs = all.map(|(tool, (index, needed))| {
+            let is_it = |need: &Need| need.function == tool.function && need.index == index;
+            let known = before.iter().position(is_it).map(|at| before.swap_remove(at));
+            let (resolution, trace) = known.map_or((None, None), |known| (known.resolution, known.trace));
+            let query = self.resolver.query(&needed.selector.clone().asked_in(&offers.namespace));
+            Need { function: tool.function.clone(), index, selector: needed.selector.clone(), query, resolution, trace }
+        });
+        Followed { needs: needs.collect(), offers: Arc::clone(offers) }
     }
 
     /// The newest changes first.
@@ -109,38 +137,46 @@ impl Journal {
     }
 }
 
-impl Book {
-    fn note(&mut self, place: Place, name: &str, resolution: &Arc<Resolution>, trace: impl FnOnce() -> AuditTrace) {
-        let last = self.last.get(&place);
-        if last.is_some_and(|last| Arc::ptr_eq(&last.resolution, resolution)) {
-            return;
+impl Need {
+    /// What is to be written when it resolves like that. Of an agent that this node merely speaks for, which may be one of
+    /// thousands, only another choice.
+    fn note(&mut self, offers: &Offers, resolution: Arc<Resolution>, is_own: bool) -> Option<AuditEvent> {
+        if self.resolution.as_ref().is_some_and(|last| Arc::ptr_eq(last, &resolution)) {
+            return None;
         }
-        let prior = last.and_then(|last| last.trace.clone());
-        let trace = trace();
-        let written = if is_news(&trace, prior.as_ref()) {
-            self.write(&place, name, &trace, prior.as_ref());
-            Some(trace)
-        } else {
-            prior
+        let chosen = explain::chosen(&resolution);
+        let is_same = self.trace.as_ref().is_some_and(|prior| prior.chosen == chosen);
+        if is_same && !is_own {
+            self.resolution = Some(resolution);
+            return None;
+        }
+        let trace = AuditTrace {
+            consumer: offers.agent.to_string(),
+            dep_index: self.index,
+            spec: explain::spec(&self.selector),
+            stages: explain::stages(&resolution),
+            chosen,
+            prior_chosen: None,
         };
-        self.last.insert(place, Last { resolution: Arc::clone(resolution), trace: written });
+        self.resolution = Some(resolution);
+        let event = is_news(&trace, self.trace.as_ref()).then(|| self.event(offers, &trace))?;
+        self.trace = Some(trace);
+        Some(event)
     }
 
-    fn write(&mut self, place: &Place, name: &str, trace: &AuditTrace, prior: Option<&AuditTrace>) {
+    fn event(&self, offers: &Offers, trace: &AuditTrace) -> AuditEvent {
         let event_type = if trace.chosen.is_some() { "dependency_resolved" } else { "dependency_unresolved" };
-        let prior_chosen = prior.and_then(|prior| prior.chosen.as_ref()).map(|chosen| chosen.agent_id.clone());
+        let prior = self.trace.as_ref().and_then(|prior| prior.chosen.as_ref());
+        let prior_chosen = prior.map(|chosen| chosen.agent_id.clone());
         let changed = prior_chosen.as_deref() != trace.chosen.as_ref().map(|chosen| chosen.agent_id.as_str());
-        if self.events.len() >= MAX_EVENTS {
-            self.events.pop_front();
-        }
-        self.events.push_back(AuditEvent {
+        AuditEvent {
             event_type: event_type.into(),
-            agent_id: place.0.to_string(),
-            agent_name: name.to_owned(),
-            function_name: place.1.to_string(),
+            agent_id: trace.consumer.clone(),
+            agent_name: offers.name.to_string(),
+            function_name: self.function.to_string(),
             timestamp: Timestamp::now(),
             trace: AuditTrace { prior_chosen: prior_chosen.filter(|_| changed), ..trace.clone() },
-        });
+        }
     }
 }
 

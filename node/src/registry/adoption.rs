@@ -13,7 +13,8 @@ use serde_json::Value;
 
 use super::profile::{Profile, ProfileTool};
 use super::registration::Wanted;
-use crate::offers::{RUNTIME_LABEL, VERSION_LABEL};
+use crate::admin::timestamp::Timestamp;
+use crate::offers::{A2A_CONSUMER, A2A_LABEL, A2A_PRODUCER, CREATED_LABEL, RUNTIME_LABEL, VERSION_LABEL};
 
 /// What a model's provider has to be, as agents say it.
 #[derive(Deserialize)]
@@ -25,8 +26,8 @@ struct WantedProvider {
     version: Option<String>,
 }
 
-/// What `profile` offers.
-pub(super) fn offers(profile: &Profile) -> Offers {
+/// What the agent of `profile` offers, which registered first when it was `created`.
+pub(super) fn offers(profile: &Profile, created: Timestamp) -> Offers {
     let mut offers = Offers::new(profile.agent.clone(), profile.name.as_str());
     offers.agent_type = profile.agent_type.clone();
     offers.endpoints = profile.url().into_iter().collect();
@@ -35,7 +36,13 @@ pub(super) fn offers(profile: &Profile) -> Offers {
     offers.labels = BTreeMap::from([
         (RUNTIME_LABEL.to_owned(), profile.runtime.clone()),
         (VERSION_LABEL.to_owned(), profile.version.clone()),
+        (CREATED_LABEL.to_owned(), created.0.to_string()),
     ]);
+    let manners = [(A2A_PRODUCER, profile.a2a_producer), (A2A_CONSUMER, profile.a2a_consumer)];
+    let manners: Vec<&str> = manners.iter().filter(|(_, is_so)| *is_so).map(|(manner, _)| *manner).collect();
+    if !manners.is_empty() {
+        offers.labels.insert(A2A_LABEL.to_owned(), manners.join(","));
+    }
     offers.tools = profile.tools.iter().map(tool).collect();
     offers
 }
@@ -100,7 +107,7 @@ mod tests {
     use mesh_gossip::catalog::Offers;
     use serde_json::json;
 
-    use super::{Profile, offers, schemas};
+    use super::{Profile, Timestamp, offers, schemas};
 
     #[test]
     fn what_an_agent_registers_is_what_it_offers() {
@@ -117,7 +124,7 @@ mod tests {
             "llm_provider": {"capability": "llm", "tags": ["+claude"]},
         }, {"function_name": "POST:/x", "capability": ""}, {"capability": "nameless"}]});
         let reading = Profile::read(&serde_json::from_value(told).unwrap(), None).unwrap();
-        let offers = offers(&reading.profile);
+        let offers = offers(&reading.profile, Timestamp(7));
         assert_eq!(Offers::decode(&offers.encode().unwrap()).unwrap(), offers);
         assert_eq!((offers.tools.len(), offers.endpoints[0].as_str()), (2, "http://h:9"));
         let greet = &offers.tools[0];

@@ -256,7 +256,7 @@ mod tests {
     fn register(book: &mut Book, now: Now, name: &str, port: u16) -> Change {
         let told = json!({"agent_id": name, "http_host": "h", "http_port": port});
         let profile = Profile::read(&serde_json::from_value(told).unwrap(), None).unwrap().profile;
-        let offers = Arc::new(adoption::offers(&profile));
+        let offers = Arc::new(adoption::offers(&profile, Timestamp::default()));
         book.register(now, Arc::new(profile), offers).unwrap()
     }
 

@@ -57,8 +57,10 @@ impl History {
 
     /// Writes an event down, and tells whoever watches.
     pub(super) fn tell(&self, event: Event) {
-        // Without watchers there is nobody to tell.
-        let _ = self.watchers.send(Arc::new(event.clone()));
+        if self.watchers.receiver_count() > 0 {
+            // The last of them may have gone in this moment.
+            let _ = self.watchers.send(Arc::new(event.clone()));
+        }
         self.store.record(event);
     }
 

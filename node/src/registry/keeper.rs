@@ -263,7 +263,8 @@ impl Keeper {
         let known = told.agent_id.as_deref().and_then(|id| id.parse().ok()).and_then(|id| self.book.get(&id)).cloned();
         let reading = Profile::read(told, known.as_ref().map(|entry| &*entry.profile))?;
         let (profile, schemas, warnings) = (reading.profile, reading.schemas, reading.warnings);
-        let offers = adoption::offers(&profile);
+        let now = self.now();
+        let offers = adoption::offers(&profile, known.as_ref().map_or(now.wall, |entry| entry.created));
         let view = self.gossip.view();
         if known.is_none() && speaks_for_itself(&view, &profile.agent) {
             return Err(Refused::Taken(profile.agent));
@@ -275,7 +276,7 @@ impl Keeper {
         let agent = profile.agent.clone();
         let before = known.clone();
         let left = self.left(&agent);
-        let change = self.book.register(self.now(), Arc::new(profile), Arc::new(offers))?;
+        let change = self.book.register(now, Arc::new(profile), Arc::new(offers))?;
         if let Some((_, number)) = left {
             self.book.renumber(&agent, number.saturating_add(1));
         }
@@ -326,7 +327,7 @@ impl Keeper {
         let entry = Arc::clone(self.book.get(agent).expect("its lease was renewed just now"));
         let view = self.gossip.view();
         match &entry.answered {
-            Some(answered) if !answered.is_pending && answered.epoch == view.catalog().epoch() => Beat::Renewed,
+            Some(answered) if answered.stands(&view) => Beat::Renewed,
             Some(answered) => {
                 let now = self.answer_to(&view, &entry.offers);
                 if now.answer != answered.answer {

@@ -16,7 +16,7 @@ use super::answer::{AVAILABLE, Answer, Answers, SentSchemas, UNRESOLVED, endpoin
 use super::book::{Entry, State};
 use super::profile::Profile;
 use crate::admin::timestamp::Timestamp;
-use crate::offers::{ROLE_LABEL, RUNTIME_LABEL, VERSION_LABEL};
+use crate::offers::{A2A_CONSUMER, A2A_LABEL, A2A_PRODUCER, CREATED_LABEL, ROLE_LABEL, RUNTIME_LABEL, VERSION_LABEL};
 
 /// What a dependency is whose provider went down since it was answered.
 const UNAVAILABLE: &str = "unavailable";
@@ -270,9 +270,18 @@ impl<'a> Listing<'a> {
             Status::Unhealthy => UNHEALTHY,
             Status::Unknown => "unknown",
         };
-        let started = self.view.member(&agent.owner.member).map_or(0, |member| member.alive().body().generation.0);
+        // An agent that speaks for itself is as old as its node.
+        let started = || self.view.member(&agent.owner.member).map(|member| member.alive().body().generation.0);
+        let created = offers.labels.get(CREATED_LABEL).and_then(|created| created.parse().ok()).or_else(started);
+        let manners = offers.labels.get(A2A_LABEL).map_or("", String::as_str);
+        let does = |manner: &str| manners.split(',').any(|said| said == manner);
         let answer = self.answer(offers);
-        AgentInfo { created_at: Timestamp(started), ..self.info(offers, status, &answer, None) }
+        AgentInfo {
+            created_at: Timestamp(created.unwrap_or_default()),
+            a2a_producer: does(A2A_PRODUCER),
+            a2a_consumer: does(A2A_CONSUMER),
+            ..self.info(offers, status, &answer, None)
+        }
     }
 
     fn answer(&self, offers: &Offers) -> Answer {

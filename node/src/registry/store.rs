@@ -19,6 +19,7 @@ use serde_json::value::RawValue;
 use tokio::sync::{Semaphore, mpsc};
 
 use self::disk::Disk;
+use self::event::Row;
 pub(crate) use self::event::{Event, EventFilter, EventType};
 use crate::admin::timestamp::Timestamp;
 
@@ -85,7 +86,7 @@ pub(crate) struct Store {
 /// Something to be written.
 #[derive(Clone, Debug)]
 enum Entry {
-    Event(Box<Event>),
+    Event(Row),
     Schema(Schema),
     Sweep(Arc<Known>),
 }
@@ -128,7 +129,7 @@ impl Store {
 
     /// Remembers an event. Never waits: when too much waits to be written it is lost, and counted.
     pub(crate) fn record(&self, event: Event) {
-        self.put(Entry::Event(Box::new(event)));
+        self.put(Entry::Event(Row::of(event)));
     }
 
     /// Remembers a schema, unless it is known.

@@ -112,7 +112,7 @@ impl Keeper {
     }
 
     fn inherit(&mut self, view: &View, lease: Lease) {
-        let offers = Arc::new(adoption::offers(&lease.profile));
+        let offers = Arc::new(adoption::offers(&lease.profile, lease.created));
         let body = |digest| Some((digest, canonical::text(view.schemas().get(&digest)?)));
         let schemas: BTreeMap<_, _> = adoption::schemas(&offers).into_iter().filter_map(body).collect();
         let profile = Arc::new(lease.profile);

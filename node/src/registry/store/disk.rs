@@ -1,7 +1,8 @@
 //! The tables of the store, and what one transaction does with them. Everything here blocks.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
 
 use redb::backends::InMemoryBackend;
 use redb::{
@@ -10,7 +11,7 @@ use redb::{
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::event::MAX_EVENT_BYTES;
+use super::event::Row;
 use super::{Bounds, Entry, Event, EventFilter, Known, Schema, StoreError};
 use crate::admin::timestamp::Timestamp;
 
@@ -32,9 +33,15 @@ const SCHEMAS_BY_AGE: TableDefinition<'_, (u64, &str), ()> = TableDefinition::ne
 /// How many seeds of one home keep their events apart.
 const SLOTS: usize = 16;
 
-/// The database, open.
+/// How much of the file is held in memory: enough for what is written and asked for now. Left to itself, it would be all.
+const CACHE_BYTES: usize = 8 << 20;
+
+/// The database.
 pub(super) struct Disk {
-    database: Database,
+    /// Not there after a write that failed: nothing can be written then before it is opened again.
+    database: RwLock<Option<Database>>,
+    /// Where it is; nowhere when it is in memory.
+    file: Option<PathBuf>,
     bounds: Bounds,
 }
 
@@ -57,9 +64,10 @@ impl Disk {
             if slot > 0 {
                 name.push(format!(".{slot}"));
             }
-            match Database::create(name) {
-                Ok(database) => return Self::prepare(database, bounds),
-                Err(redb::DatabaseError::DatabaseAlreadyOpen) => {}
+            let file = PathBuf::from(name);
+            match open(&file) {
+                Ok(database) => return Ok(Self::new(database, Some(file), bounds)),
+                Err(redb::Error::DatabaseAlreadyOpen) => {}
                 Err(error) => return Err(StoreError::new(&error)),
             }
         }
@@ -68,30 +76,40 @@ impl Disk {
 
     /// A store that ends with its process.
     pub(super) fn in_memory(bounds: Bounds) -> Result<Self, StoreError> {
-        let database = Database::builder().create_with_backend(InMemoryBackend::new());
-        Self::prepare(database.map_err(|error| StoreError::new(&error))?, bounds)
+        let database = Database::builder().create_with_backend(InMemoryBackend::new()).map_err(redb::Error::from);
+        let database = database.and_then(prepared).map_err(|error| StoreError::new(&error))?;
+        Ok(Self::new(database, None, bounds))
     }
 
-    /// Readers find every table from the start.
-    fn prepare(database: Database, bounds: Bounds) -> Result<Self, StoreError> {
-        let prepare = || -> Result<(), redb::Error> {
-            let transaction = database.begin_write()?;
-            Tables::open(&transaction)?;
-            transaction.commit()?;
-            Ok(())
+    fn new(database: Database, file: Option<PathBuf>, bounds: Bounds) -> Self {
+        Self { database: RwLock::new(Some(database)), file, bounds }
+    }
+
+    /// Works with the database, which is opened again if it has to be.
+    fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, StoreError> {
+        let worked = || {
+            if let Some(database) = &*self.database.read().unwrap_or_else(PoisonError::into_inner) {
+                return work(database);
+            }
+            let mut closed = self.database.write().unwrap_or_else(PoisonError::into_inner);
+            let database = match (closed.take(), &self.file) {
+                (Some(database), _) => database,
+                (None, Some(file)) => open(file)?,
+                (None, None) => return Err(redb::Error::PreviousIo),
+            };
+            work(closed.insert(database))
         };
-        prepare().map_err(|error| StoreError::new(&error))?;
-        Ok(Self { database, bounds })
+        worked().map_err(|error| StoreError::new(&error))
     }
 
     /// Writes all of `entries` or nothing, and keeps the bounds.
     pub(super) fn write(&self, entries: &[Entry]) -> Result<(), StoreError> {
-        let write = || -> Result<(), redb::Error> {
-            let transaction = self.database.begin_write()?;
+        let written = self.with(|database| {
+            let transaction = database.begin_write()?;
             let mut tables = Tables::open(&transaction)?;
             for entry in entries {
                 match entry {
-                    Entry::Event(event) => tables.add_event(event)?,
+                    Entry::Event(row) => tables.add_event(row)?,
                     Entry::Schema(schema) => tables.add_schema(schema, &self.bounds)?,
                     Entry::Sweep(known) => tables.sweep(known, &self.bounds)?,
                 }
@@ -100,14 +118,17 @@ impl Disk {
             drop(tables);
             transaction.commit()?;
             Ok(())
-        };
-        write().map_err(|error| StoreError::new(&error))
+        });
+        if written.is_err() && self.file.is_some() {
+            *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        written
     }
 
     /// The newest events that `filter` lets through, newest first.
     pub(super) fn events(&self, filter: &EventFilter) -> Result<Vec<Event>, StoreError> {
-        let read = || -> Result<Vec<Event>, redb::Error> {
-            let transaction = self.database.begin_read()?;
+        let read = |database: &Database| -> Result<Vec<Event>, redb::Error> {
+            let transaction = database.begin_read()?;
             let events = transaction.open_table(EVENTS)?;
             let index = match (&filter.agent_id, filter.event_type) {
                 (Some(agent), _) => Some((transaction.open_table(BY_AGENT)?, agent.as_str())),
@@ -117,7 +138,7 @@ impl Disk {
             let mut found = Vec::new();
             // What is not understood was written by another version.
             let mut take = |bytes: &[u8]| {
-                let event = serde_json::from_slice::<Event>(bytes).ok();
+                let event = Row::event(bytes);
                 found.extend(event.filter(|event| filter.lets_through(event)));
                 found.len() < filter.limit
             };
@@ -140,13 +161,13 @@ impl Disk {
             }
             Ok(found)
         };
-        if filter.limit == 0 { Ok(Vec::new()) } else { read().map_err(|error| StoreError::new(&error)) }
+        if filter.limit == 0 { Ok(Vec::new()) } else { self.with(read) }
     }
 
     /// The newest schemas, newest first.
     pub(super) fn schemas(&self, limit: usize) -> Result<Vec<Schema>, StoreError> {
-        let read = || -> Result<Vec<Schema>, redb::Error> {
-            let transaction = self.database.begin_read()?;
+        let read = |database: &Database| -> Result<Vec<Schema>, redb::Error> {
+            let transaction = database.begin_read()?;
             let (by_age, schemas) = (transaction.open_table(SCHEMAS_BY_AGE)?, transaction.open_table(SCHEMAS)?);
             let mut found = Vec::new();
             for entry in by_age.iter()?.rev().take(limit) {
@@ -156,27 +177,27 @@ impl Disk {
             }
             Ok(found)
         };
-        read().map_err(|error| StoreError::new(&error))
+        self.with(read)
     }
 
     /// One schema.
     pub(super) fn schema(&self, hash: &str) -> Result<Option<Schema>, StoreError> {
-        let read = || -> Result<Option<Schema>, redb::Error> {
-            let schemas = self.database.begin_read()?.open_table(SCHEMAS)?;
+        let read = |database: &Database| -> Result<Option<Schema>, redb::Error> {
+            let schemas = database.begin_read()?.open_table(SCHEMAS)?;
             Ok(schemas.get(hash)?.and_then(|stored| schema(hash, stored.value())))
         };
-        read().map_err(|error| StoreError::new(&error))
+        self.with(read)
     }
 
     /// The last event of every agent that came, went or fell ill.
     pub(super) fn last_known(&self) -> Result<Vec<Event>, StoreError> {
-        let read = || -> Result<Vec<Event>, redb::Error> {
-            let transaction = self.database.begin_read()?;
+        let read = |database: &Database| -> Result<Vec<Event>, redb::Error> {
+            let transaction = database.begin_read()?;
             let (events, by_agent) = (transaction.open_table(EVENTS)?, transaction.open_table(BY_AGENT)?);
             let mut last: Vec<Event> = Vec::new();
             for entry in by_agent.iter()? {
                 let number = entry?.0.value().1;
-                let event = events.get(number)?.and_then(|bytes| serde_json::from_slice::<Event>(bytes.value()).ok());
+                let event = events.get(number)?.and_then(|bytes| Row::event(bytes.value()));
                 let Some(event) = event.filter(|event| event.event_type.is_membership()) else { continue };
                 match last.last_mut() {
                     Some(known) if known.agent_id == event.agent_id => *known = event,
@@ -185,8 +206,21 @@ impl Disk {
             }
             Ok(last)
         };
-        read().map_err(|error| StoreError::new(&error))
+        self.with(read)
     }
+}
+
+/// The database in `file`, which is made when it is not there.
+fn open(file: &Path) -> Result<Database, redb::Error> {
+    prepared(Database::builder().set_cache_size(CACHE_BYTES).create(file)?)
+}
+
+/// Readers find every table from the start.
+fn prepared(database: Database) -> Result<Database, redb::Error> {
+    let transaction = database.begin_write()?;
+    Tables::open(&transaction)?;
+    transaction.commit()?;
+    Ok(database)
 }
 
 /// All tables in one writing transaction.
@@ -209,16 +243,11 @@ impl<'a> Tables<'a> {
         })
     }
 
-    fn add_event(&mut self, event: &Event) -> Result<(), redb::Error> {
+    fn add_event(&mut self, row: &Row) -> Result<(), redb::Error> {
         let number = self.events.last()?.map_or(0, |(number, _)| number.value() + 1);
-        let mut bytes = serde_json::to_vec(event).expect("an event has only texts for keys");
-        if bytes.len() > MAX_EVENT_BYTES {
-            let bare = Event { data: [("truncated".to_owned(), true.into())].into_iter().collect(), ..event.clone() };
-            bytes = serde_json::to_vec(&bare).expect("an event has only texts for keys");
-        }
-        self.events.insert(number, bytes.as_slice())?;
-        self.by_agent.insert((event.agent_id.as_str(), number), ())?;
-        self.by_type.insert((event.event_type.word(), number), ())?;
+        self.events.insert(number, row.bytes.as_slice())?;
+        self.by_agent.insert((row.agent.as_str(), number), ())?;
+        self.by_type.insert((row.kind.word(), number), ())?;
         Ok(())
     }
 
@@ -249,7 +278,7 @@ impl<'a> Tables<'a> {
     }
 
     fn remove_event(&mut self, number: u64) -> Result<(), redb::Error> {
-        let event = self.events.remove(number)?.and_then(|bytes| serde_json::from_slice::<Event>(bytes.value()).ok());
+        let event = self.events.remove(number)?.and_then(|bytes| Row::event(bytes.value()));
         if let Some(event) = event {
             self.by_agent.remove((event.agent_id.as_str(), number))?;
             self.by_type.remove((event.event_type.word(), number))?;
@@ -273,7 +302,7 @@ impl<'a> Tables<'a> {
             let numbers: Vec<u64> =
                 numbers.map(|entry| entry.map(|entry| entry.0.value().1)).collect::<Result<_, _>>()?;
             let newest = numbers.last().map(|number| self.events.get(number)).transpose()?.flatten();
-            let newest = newest.and_then(|bytes| serde_json::from_slice::<Event>(bytes.value()).ok());
+            let newest = newest.and_then(|bytes| Row::event(bytes.value()));
             if newest.is_none_or(|event| event.timestamp.0 < before) {
                 numbers.into_iter().try_for_each(|number| self.remove_event(number))?;
             }

@@ -5,8 +5,25 @@ use serde_json::{Map, Value};
 
 use crate::admin::timestamp::Timestamp;
 
-/// The most bytes of one stored event; of larger ones the data stay behind.
-pub(super) const MAX_EVENT_BYTES: usize = 64 << 10;
+/// The most bytes of one stored event before it is packed; of larger ones the data stay behind.
+const MAX_EVENT_BYTES: usize = 64 << 10;
+
+/// Events of more bytes are packed: resolutions among many candidates say the same names again and again.
+const PACKED_FROM: usize = 1 << 10;
+
+/// Fast above all.
+const LEVEL: i32 = 1;
+
+/// How a JSON object begins, and nothing that is packed.
+const PLAIN: u8 = b'{';
+
+/// An event as it is stored: of a few kilobytes at most, whatever it tells.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    pub(super) agent: String,
+    pub(super) kind: EventType,
+    pub(super) bytes: Vec<u8>,
+}
 
 /// Something that happened in the mesh, as this seed saw it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -120,6 +137,29 @@ pub(crate) struct EventFilter {
     pub(crate) function_name: Option<String>,
     /// At most so many, the newest.
     pub(crate) limit: usize,
+}
+
+impl Row {
+    pub(super) fn of(event: Event) -> Self {
+        let json = |event: &Event| serde_json::to_vec(event).expect("an event has only texts for keys");
+        let mut bytes = json(&event);
+        let (agent, kind) = (event.agent_id.clone(), event.event_type);
+        if bytes.len() > MAX_EVENT_BYTES {
+            bytes = json(&Event { data: [("truncated".to_owned(), true.into())].into_iter().collect(), ..event });
+        }
+        if bytes.len() > PACKED_FROM {
+            bytes = zstd::bulk::compress(&bytes, LEVEL).expect("compressing memory into memory does not fail");
+        }
+        Self { agent, kind, bytes }
+    }
+
+    /// The event in stored bytes; `None` when another version wrote them.
+    pub(super) fn event(bytes: &[u8]) -> Option<Event> {
+        if bytes.first() == Some(&PLAIN) {
+            return serde_json::from_slice(bytes).ok();
+        }
+        serde_json::from_slice(&zstd::bulk::decompress(bytes, MAX_EVENT_BYTES).ok()?).ok()
+    }
 }
 
 impl EventFilter {

@@ -6,7 +6,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use tempfile::TempDir;
 
-use super::{Bounds, Entry, Event, EventFilter, EventType, Known, Schema, Store};
+use super::{Bounds, Entry, Event, EventFilter, EventType, Known, Row, Schema, Store};
 use crate::admin::timestamp::Timestamp;
 use crate::registry::store::disk::Disk;
 
@@ -15,7 +15,7 @@ fn event(kind: EventType, agent: &str, at: u64) -> Event {
 }
 
 fn written(disk: &Disk, events: &[Event]) {
-    let entries: Vec<Entry> = events.iter().cloned().map(Box::new).map(Entry::Event).collect();
+    let entries: Vec<Entry> = events.iter().cloned().map(Row::of).map(Entry::Event).collect();
     disk.write(&entries).unwrap();
 }
 
@@ -110,6 +110,18 @@ fn an_event_that_is_too_large_keeps_its_place_without_its_data() {
     let huge = event(EventType::Register, "a", 1).with(json!({"text": "x".repeat(1 << 20)}));
     written(&disk, &[huge]);
     assert_eq!(serde_json::Value::from(disk.events(&all(1)).unwrap()[0].data.clone()), json!({"truncated": true}));
+}
+
+#[test]
+fn an_event_that_repeats_itself_is_stored_small_and_read_as_it_was() {
+    let names: Vec<String> = (0..500).map(|number| format!("agent-{number}:do_something")).collect();
+    let event =
+        event(EventType::DependencyResolved, "a", 1).with(json!({"kept": [names.clone(), names.clone(), names]}));
+    let (plain, row) = (serde_json::to_vec(&event).unwrap().len(), Row::of(event.clone()));
+    assert!(row.bytes.len() * 8 < plain, "{} of {plain} bytes", row.bytes.len());
+    let disk = Disk::in_memory(Bounds::default()).unwrap();
+    disk.write(&[Entry::Event(row)]).unwrap();
+    assert_eq!(disk.events(&all(1)).unwrap(), [event]);
 }
 
 #[test]
