@@ -1,13 +1,14 @@
 //! Serves connections: as many as there is room for, the idle ones giving way to new ones.
 //!
 //! A client that connects and says nothing, or half of something, keeps nobody from being served: where there is no room
-//! the connection that has been idle for the longest is ended, and none is idle for more than [`IDLE`].
+//! the connections that have been idle for the longest are ended, then the one whose request has been on its way for the
+//! longest. None is idle for more than [`IDLE`].
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -36,6 +37,9 @@ const IDLE: Duration = Duration::from_secs(75);
 /// How long one more connection waits for an idle one to give way before it looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
+/// Which part of all connections is ended in one go: one of so many.
+const PART: usize = 16;
+
 /// All connections that are served.
 #[derive(Debug, Default)]
 struct Guests {
@@ -51,6 +55,8 @@ struct Guest {
     requests: AtomicUsize,
     /// Counts up with every request, so that of two idle ones the one that did something later is known.
     last: AtomicU64,
+    /// Whether the rest of a request is still to come.
+    is_writing: AtomicBool,
     /// Fires when it is to give way.
     give_way: CancellationToken,
 }
@@ -58,6 +64,12 @@ struct Guest {
 /// A request under way.
 #[derive(Debug)]
 struct Busy(Arc<Guest>);
+
+/// The body of a request.
+struct Question {
+    body: Incoming,
+    guest: Arc<Guest>,
+}
 
 /// An answer; as long as it is being sent its request is under way.
 struct Answer {
@@ -116,7 +128,8 @@ async fn one(connection: Connection, peer: SocketAddr, router: Router, guests: A
         service_fn(move |mut request: Request<Incoming>| {
             let busy = Busy::new(&guest, &guests);
             request.extensions_mut().insert(ConnectInfo(peer));
-            let answered = router.clone().oneshot(request.map(Body::new));
+            let guest = Arc::clone(&guest);
+            let answered = router.clone().oneshot(request.map(|body| Body::new(Question::new(body, guest))));
             async move {
                 let Ok(response) = answered.await;
                 Ok::<_, Infallible>(response.map(|body| Body::new(Answer { body, _busy: busy })))
@@ -138,7 +151,7 @@ async fn one(connection: Connection, peer: SocketAddr, router: Router, guests: A
             () = async { tokio::select! { () = guest.give_way.cancelled() => {}, () = close.cancelled() => {} } },
                 if !is_leaving =>
             {
-                if guest.is_idle() {
+                if guest.is_idle() || (guest.is_writing() && guest.give_way.is_cancelled()) {
                     break;
                 }
                 served.as_mut().graceful_shutdown();
@@ -161,13 +174,16 @@ impl Guests {
         self.present().remove(&number);
     }
 
-    /// Ends the connection that has been idle for the longest.
+    /// Ends the connection that is missed least, unless all have something under way; some more with it that are idle, so
+    /// that not each of thousands who come costs a look at all.
     fn make_room(&self) {
         let present = self.present();
-        let idle = present.values().filter(|guest| guest.is_idle() && !guest.give_way.is_cancelled());
-        if let Some(guest) = idle.min_by_key(|guest| guest.last.load(Ordering::Relaxed)) {
-            guest.give_way.cancel();
-        }
+        let mut idle: Vec<_> =
+            present.values().filter(|guest| guest.can_go() && !guest.give_way.is_cancelled()).collect();
+        idle.sort_unstable_by_key(|guest| guest.worth());
+        let some = idle.iter().enumerate().take(1 + present.len() / PART);
+        let some = some.take_while(|(place, guest)| *place == 0 || guest.is_idle());
+        some.for_each(|(_, guest)| guest.give_way.cancel());
     }
 
     fn present(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Arc<Guest>>> {
@@ -178,6 +194,19 @@ impl Guests {
 impl Guest {
     fn is_idle(&self) -> bool {
         self.requests.load(Ordering::Acquire) == 0
+    }
+
+    fn is_writing(&self) -> bool {
+        self.is_writing.load(Ordering::Acquire)
+    }
+
+    fn can_go(&self) -> bool {
+        self.is_idle() || self.is_writing()
+    }
+
+    /// Who is worth least goes first.
+    fn worth(&self) -> (bool, u64) {
+        (self.is_writing(), self.last.load(Ordering::Relaxed))
     }
 }
 
@@ -192,6 +221,41 @@ impl Busy {
 impl Drop for Busy {
     fn drop(&mut self) {
         self.0.requests.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Question {
+    fn new(body: Incoming, guest: Arc<Guest>) -> Self {
+        guest.is_writing.store(!http_body::Body::is_end_stream(&body), Ordering::Release);
+        Self { body, guest }
+    }
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        // What is left of it, if anything, nobody waits for.
+        self.guest.is_writing.store(false, Ordering::Release);
+    }
+}
+
+impl http_body::Body for Question {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        if matches!(frame, Poll::Ready(None)) || self.body.is_end_stream() {
+            self.guest.is_writing.store(false, Ordering::Release);
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -254,6 +318,21 @@ mod tests {
             let begun = ["", "GET / HT", "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"][number % 3];
             stream.write_all(begun.as_bytes()).await.unwrap();
             idle.push(stream);
+        }
+        for _ in 0..8 {
+            assert!(ask(address, "/").await.ends_with("here"));
+        }
+    }
+
+    #[tokio::test]
+    async fn those_whose_requests_never_end_give_way_to_those_who_ask() {
+        let read = axum::routing::post(|body: Bytes| async move { body.len().to_string() });
+        let (address, _close) = served(4, Router::new().route("/", get(|| async { "here" }).merge(read))).await;
+        let mut slow = Vec::new();
+        for _ in 0..20 {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\nx").await.unwrap();
+            slow.push(stream);
         }
         for _ in 0..8 {
             assert!(ask(address, "/").await.ends_with("here"));
