@@ -25,6 +25,30 @@ impl Drop for Swept {
     }
 }
 
+/// What a seed writes down of agents.
+struct History {
+    client: reqwest::Client,
+    url: String,
+}
+
+impl History {
+    /// Registers an agent, which is taken in whatever becomes of its history.
+    async fn register(&self, id: &str) {
+        let agent = serde_json::json!({"agent_id": id, "name": id}).to_string();
+        let answer = self.client.post(format!("{}/heartbeat", self.url)).body(agent).send().await.unwrap();
+        assert!(answer.text().await.unwrap().contains("success"), "{id}");
+        let beat = self.client.head(format!("{}/heartbeat/{id}", self.url)).send().await.unwrap();
+        assert!(beat.status().is_success(), "{id}");
+    }
+
+    /// Whether it is written that the agent registered.
+    async fn tells(&self, id: &str) -> Option<()> {
+        let answer =
+            self.client.get(format!("{}/events?agent_id={id}", self.url)).send().await.ok()?.text().await.ok()?;
+        Some(()).filter(|()| answer.contains("register"))
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_under_the_home_stops_nobody_who_runs_and_is_named_to_newcomers() {
     let scene = Scene::new().await;
@@ -56,6 +80,11 @@ async fn a_full_disk_under_the_home_stops_nobody_who_runs_and_is_named_to_newcom
     let serves = || async { running(&small).into_iter().find(|node| node.role == "seed")?.http_url };
     let seed_url = eventually("the seed serves", serves).await;
 
+    // Its history is on the same disk.
+    let history = History { client: reqwest::Client::new(), url: seed_url.clone() };
+    history.register("before").await;
+    eventually("the history is written", || history.tells("before")).await;
+
     // It fails when nothing more fits, which is what it is for.
     let _ = fs::write(small.join("ballast"), vec![0; 2 << 20]);
     let full = |name: &str| fs::write(small.join(name), [0; 8192]).unwrap_err();
@@ -63,6 +92,9 @@ async fn a_full_disk_under_the_home_stops_nobody_who_runs_and_is_named_to_newcom
     let log = scene.dep::<bool>("log");
     for line in 0..100 {
         assert!(log.call(args! { words: format!("{line}: {}", "words ".repeat(100)) }).await.unwrap());
+    }
+    for number in 0..50 {
+        history.register(&format!("meanwhile-{number}")).await;
     }
     scene.keep_calling(Duration::from_secs(1)).await;
     for asks in [&["list"][..], &["status"], &["members"], &["call", "echo", r#"{"text":"hello"}"#], &["logs", "first"]]
@@ -89,6 +121,14 @@ async fn a_full_disk_under_the_home_stops_nobody_who_runs_and_is_named_to_newcom
         Some(()).filter(|()| log.contains("the end of the log"))
     };
     eventually("the log goes on", written).await;
+    let tries = std::cell::Cell::new(0);
+    let goes_on = || async {
+        let last = tries.replace(tries.get() + 1);
+        history.register(&format!("after-{}", tries.get())).await;
+        history.tells(&format!("after-{last}")).await
+    };
+    eventually("the history goes on", goes_on).await;
+    history.tells("before").await.expect("what was written is still there");
     let _ = fs::write(small.join("ballast"), vec![0; 2 << 20]);
     full("more");
     let stopped = meshctl(&["stop"]);
