@@ -46,6 +46,7 @@ use self::retry::Budget;
 use crate::context::{Outlet, Scope};
 use crate::propagation::Propagation;
 use crate::session::{Bindings, LocalBindings};
+use crate::tls::Clients;
 use crate::trace::Ring;
 
 /// How a [`Caller`] calls.
@@ -63,6 +64,8 @@ pub struct CallSettings {
     pub propagate: Propagation,
     /// Where it is remembered which replica serves which session.
     pub bindings: Arc<dyn Bindings>,
+    /// Whom its HTTP clients trust, and who they are. Default: as on the web.
+    pub clients: Clients,
 }
 
 /// The way from one node to all tools of the mesh. Cheap to clone; all clones share breakers, bindings and budgets.
@@ -98,6 +101,7 @@ impl Default for CallSettings {
             most: 4096,
             propagate: Propagation::default(),
             bindings: Arc::new(LocalBindings::default()),
+            clients: Clients::default(),
         }
     }
 }
@@ -112,7 +116,7 @@ impl Caller {
             gossip,
             ring,
             neighbours,
-            http: Http::new(),
+            http: Http::new(settings.clients.clone()),
             resolver: Resolver::new(),
             peers: Peers::default(),
             budget: Budget::new(Instant::now()),

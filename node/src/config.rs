@@ -5,6 +5,7 @@
 
 pub mod env;
 mod file;
+pub mod tls;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -18,6 +19,7 @@ use mesh_gossip::keyring::Keyring;
 use mesh_gossip::seeds::{DEFAULT_GOSSIP_PORT, SeedSpec};
 
 pub use file::FileError;
+pub use tls::{TlsConfig, TlsMode, TrustBackend};
 
 /// Where a seed serves HTTP when nothing else is said: where scripts of the existing system look for it.
 pub const SEED_HTTP_PORT: u16 = 8000;
@@ -45,6 +47,8 @@ pub struct NodeConfig {
     pub mesh: MeshConfig,
     /// Its HTTP listener.
     pub http: HttpConfig,
+    /// TLS of its HTTP side.
+    pub tls: TlsConfig,
     /// Its calls.
     pub calls: CallConfig,
     /// The registry API, through which agents without gossip join.
@@ -202,6 +206,7 @@ impl NodeConfig {
             role: Role::Agent,
             mesh: MeshConfig::default(),
             http: HttpConfig::default(),
+            tls: TlsConfig::default(),
             calls: CallConfig::default(),
             registry: RegistryConfig::default(),
             health_interval: Duration::from_millis(500),
@@ -275,6 +280,7 @@ impl NodeConfig {
         if self.registry.sweep_interval.is_zero() || self.registry.proxy_timeout.is_zero() {
             return Err(wrong("the registry's sweep interval and proxy time-out", "have to be above 0"));
         }
+        self.tls.check()?;
         if self.calls.propagate.iter().any(|pattern| pattern == "*") {
             return Err(wrong("the headers to propagate", "cannot be `*`: name them, or end a prefix in `*`"));
         }

@@ -6,8 +6,11 @@ pub(crate) mod serve;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
-use axum::Router;
 use axum::routing::MethodRouter;
+use axum::{Router, middleware};
+
+use crate::config::TlsMode;
+use crate::tls::admit;
 
 /// What is served, beside the probes. Each part brings its own rules on who may call.
 pub(crate) struct Parts {
@@ -21,28 +24,44 @@ pub(crate) struct Parts {
     pub(crate) registry: Option<(Router, MethodRouter)>,
     /// The author's own routes: whatever nobody else answers.
     pub(crate) author: Option<Router>,
+    /// What is asked of clients over TLS, where it is spoken.
+    pub(crate) tls: Option<TlsMode>,
 }
 
 /// All of it behind one door.
 pub(crate) fn router(parts: Parts) -> Router {
     let probes = probes::router(parts.probes, parts.registry.is_some());
     let ours = Router::new().merge(probes).merge(parts.mcp).merge(parts.admin);
-    match (parts.registry, parts.author) {
+    let all = match (parts.registry, parts.author) {
         (Some((registry, _)), Some(author)) => ours.merge(registry).fallback_service(author),
         (Some((registry, otherwise)), None) => ours.merge(registry).fallback_service(otherwise),
         (None, Some(author)) => ours.fallback_service(author),
         (None, None) => ours,
+    };
+    guarded(all, parts.tls)
+}
+
+/// `router` for those whom the mode of TLS lets in.
+pub(crate) fn guarded(router: Router, tls: Option<TlsMode>) -> Router {
+    match tls {
+        Some(mode) => router.layer(middleware::from_fn_with_state(mode, admit)),
+        None => router,
     }
 }
 
-/// Under which URL others reach what listens on `bound`, when its host is called `host`.
-pub(crate) fn url(bound: SocketAddr, host: Option<&str>) -> String {
+/// Under which host and port others reach what listens on `bound`, when its host is called `host`.
+pub(crate) fn authority(bound: SocketAddr, host: Option<&str>) -> String {
     let port = bound.port();
     match host {
-        Some(host) if host.contains(':') && !host.starts_with('[') => format!("http://[{host}]:{port}"),
-        Some(host) => format!("http://{host}:{port}"),
-        None => format!("http://{}", SocketAddr::new(reachable(bound.ip()), port)),
+        Some(host) if host.contains(':') && !host.starts_with('[') => format!("[{host}]:{port}"),
+        Some(host) => format!("{host}:{port}"),
+        None => SocketAddr::new(reachable(bound.ip()), port).to_string(),
     }
+}
+
+/// How URLs of what is served with this mode of TLS begin.
+pub(crate) fn scheme(tls: TlsMode) -> &'static str {
+    if tls == TlsMode::Off { "http" } else { "https" }
 }
 
 /// Where this machine itself reaches what listens on `bound`.
@@ -78,14 +97,14 @@ fn reachable(bound: IpAddr) -> IpAddr {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
-    use super::url;
+    use super::authority;
 
     #[test]
-    fn a_url_names_somewhere_one_can_go() {
-        assert_eq!(url("127.0.0.1:80".parse().unwrap(), None), "http://127.0.0.1:80");
-        assert_eq!(url("[::1]:80".parse().unwrap(), None), "http://[::1]:80");
-        assert_eq!(url("0.0.0.0:80".parse().unwrap(), Some("agent.example")), "http://agent.example:80");
-        assert_eq!(url("[::]:80".parse().unwrap(), Some("fd00::1")), "http://[fd00::1]:80");
-        assert!(!url("0.0.0.0:80".parse().unwrap(), None).contains("0.0.0.0"));
+    fn an_address_names_somewhere_one_can_go() {
+        assert_eq!(authority("127.0.0.1:80".parse().unwrap(), None), "127.0.0.1:80");
+        assert_eq!(authority("[::1]:80".parse().unwrap(), None), "[::1]:80");
+        assert_eq!(authority("0.0.0.0:80".parse().unwrap(), Some("agent.example")), "agent.example:80");
+        assert_eq!(authority("[::]:80".parse().unwrap(), Some("fd00::1")), "[fd00::1]:80");
+        assert!(!authority("0.0.0.0:80".parse().unwrap(), None).contains("0.0.0.0"));
     }
 }

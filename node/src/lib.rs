@@ -17,6 +17,7 @@ pub mod registry;
 pub mod run;
 pub mod runtime_file;
 pub mod session;
+pub mod tls;
 pub mod tool;
 pub mod trace;
 pub mod wrap;

@@ -32,6 +32,7 @@ use crate::offers::NotOffered;
 use crate::registry::RegistryApi;
 use crate::run::{Runner, Verifier};
 use crate::runtime_file::{RuntimeFile, process_started};
+use crate::tls::{Door, Tls, TlsError};
 use crate::tool::{ToolHost, Tools};
 use crate::trace::Ring;
 
@@ -123,6 +124,9 @@ pub enum StartError {
     /// HTTP could not listen.
     #[error(transparent)]
     Http(#[from] ListenError),
+    /// TLS was asked for and cannot be had.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The agent's tools cannot be offered.
     #[error(transparent)]
     Offers(#[from] NotOffered),
@@ -179,7 +183,12 @@ impl Node {
         let (agent, agents) = watch::channel(publish::agent_id(&config, &gossip.me())?);
         let withdraw = CancellationToken::new();
         let verdict = follow_health(plug.health.clone(), &config, &tasks).await;
-        let url = listener.as_ref().map(|listener| http::url(listener.address(), config.http.host.as_deref()));
+        let place = listener.as_ref().map(|at| http::authority(at.address(), config.http.host.as_deref()));
+        let Tls { door, clients, trust } = parts::tls(&config, place.clone()).await?;
+        let url = place.map(|place| format!("{}://{place}", http::scheme(config.tls.mode)));
+        if let Some(trust) = trust {
+            tasks.spawn(trust.follow());
+        }
 
         if let Some(tool) = plug.host.tools().borrow().iter().find(|tool| tool.options.auth_required == Some(true))
             && plug.verifier.is_none()
@@ -206,7 +215,7 @@ impl Node {
         };
         publisher.check()?;
 
-        let parts::Calling { caller, runner, server } = parts::calling(&config, &gossip, &ring, &plug).await?;
+        let parts::Calling { caller, runner, server } = parts::calling(&config, &gossip, &ring, clients, &plug).await?;
         let endpoint = parts::endpoint(&config, &runner, &*own, plug.surface.as_ref());
         tasks.spawn(parts::relayed(&gossip, endpoint.clone()).await?);
         // Calls are taken by now, so nobody is told of tools that cannot be called yet.
@@ -217,18 +226,19 @@ impl Node {
         tasks.spawn(answers);
         let registry = parts::registry(&config, plug.registry, &caller, &verdict, search, &tasks).await?;
         if let Some(registry) = &registry {
-            parts::admin_port(&config, registry, &tasks).await?;
+            parts::admin_port(&config, registry, door.clone(), &tasks).await?;
         }
         let http = listener.zip(url).map(|(listener, url)| {
             let phase = phase.subscribe();
             let (name, startup) = (config.name.as_str().into(), plug.startup.clone());
             let probes = Probes { name, phase, verdict, gossip: Arc::clone(&gossip), startup };
             let rules = parts::access(&config, &url, &config.http.access);
-            let mcp = parts::mcp(&rules, &gossip, &endpoint, gateway.as_ref());
+            let mcp = parts::mcp(&rules, &caller, &endpoint, gateway.as_ref());
             let registry = registry.map(|registry| parts::registry_routes(registry, &config, &url, &rules));
-            let router = http::router(http::Parts { probes, mcp, admin, registry, author: plug.router.clone() });
+            let (author, tls) = (plug.router.clone(), door.as_ref().map(|door| door.mode()));
+            let router = http::router(http::Parts { probes, mcp, admin, registry, author, tls });
             let endpoints = std::iter::once(endpoint).chain(gateway).collect();
-            Http::serve(listener, url, router, endpoints, &tasks)
+            Http::serve(listener, door, url, router, endpoints, &tasks)
         });
         tasks.spawn(become_ready(Arc::clone(&gossip), phase.clone(), gossiping::is_alone_fine(&config)));
         let mut node =
@@ -263,7 +273,7 @@ impl Node {
         &self.runner
     }
 
-    /// Where others reach its HTTP, as `http://host:port`; `None` when it serves none.
+    /// Where others reach its HTTP, as `http://host:port`, or `https` over TLS; `None` when it serves none.
     pub fn http_url(&self) -> Option<&str> {
         self.http.as_ref().map(|http| http.url.as_str())
     }
@@ -319,7 +329,7 @@ impl Node {
             role: self.config.role.word().to_owned(),
             pid,
             pid_started: process_started(pid).unwrap_or_default(),
-            http_url: self.http.as_ref().map(|http| format!("http://{}", http.local)),
+            http_url: self.http.as_ref().map(|http| format!("{}://{}", http::scheme(self.config.tls.mode), http.local)),
             gossip: *self.gossip.local_addresses().first()?,
             mesh: self.config.mesh.name.clone(),
             started: now.as_secs(),
@@ -360,12 +370,19 @@ async fn become_ready(gossip: Arc<Gossip>, phase: watch::Sender<Phase>, is_alone
 }
 
 impl Http {
-    fn serve(listener: BoundedListener, url: String, router: Router, endpoints: Vec<Endpoint>, tasks: &Tasks) -> Self {
+    fn serve(
+        listener: BoundedListener,
+        door: Option<Arc<Door>>,
+        url: String,
+        router: Router,
+        endpoints: Vec<Endpoint>,
+        tasks: &Tasks,
+    ) -> Self {
         let local = http::nearby(listener.address());
         let close = CancellationToken::new();
         let closed = CancellationToken::new();
         let over = closed.clone().drop_guard();
-        let served = http::serve::serve(listener, router, close.clone());
+        let served = http::serve::serve(listener, door, router, close.clone());
         tasks.spawn(async move {
             let _over = over;
             served.await;

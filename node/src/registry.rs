@@ -49,14 +49,14 @@ pub use self::api::{RegistryApi, api};
 use self::book::Entry;
 use self::events::Sink;
 pub(crate) use self::forward::doubt;
-use self::keeper::{Asker, Command, Keeper};
+use self::keeper::{Asker, Command, Keeper, Vigil};
 pub use self::keeper::{Beat, Refused, Registered};
 use self::listing::{AgentInfo, Listing};
 use self::registration::Registration;
 pub use self::routes::SurfaceAnswer;
 use self::service::Service;
 pub use self::store::StoreError;
-use crate::call::exchange;
+use crate::call::{Caller, exchange};
 use crate::config::{NodeConfig, RegistryConfig};
 use crate::health::Verdict;
 
@@ -94,14 +94,15 @@ impl Registry {
     /// A registry beside `gossip`, and the task that does its work.
     fn new(
         node: &NodeConfig,
-        gossip: &Arc<Gossip>,
+        caller: &Caller,
         verdict: watch::Receiver<Verdict>,
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let (commands, asked) = mpsc::channel(COMMANDS_WAITING);
+        let (gossip, vigil) = (caller.gossip(), Vigil::new(commands.downgrade(), &caller.settings().clients));
         let (events, resolver) = (Sink::new(), Arc::new(Resolver::new()));
         let config = node.registry.clone();
         let (known, heard) = (Arc::clone(&resolver), events.clone());
-        let keeper = Keeper::new(Arc::clone(gossip), heard, config.clone(), known, commands.downgrade());
+        let keeper = Keeper::new(Arc::clone(gossip), heard, config.clone(), known, vigil);
         let inner = Arc::new(Inner {
             gossip: Arc::clone(gossip),
             resolver,

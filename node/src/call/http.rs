@@ -24,6 +24,7 @@ pub(super) use self::message::Pieces;
 pub(crate) use self::sse::Events;
 use crate::context::{MAX_PAYLOAD_BYTES, Outlet, Scope};
 use crate::run::arguments;
+use crate::tls::Clients;
 use crate::tool::{Fault, FaultKind, Payload};
 use crate::trace::{TRACEPARENT, TRACESTATE, X_PARENT_SPAN, X_TRACE_ID};
 
@@ -50,6 +51,7 @@ const X_MESH_TIMEOUT: &str = "x-mesh-timeout";
 
 /// Calls to MCP servers. Connections are kept and shared.
 pub(super) struct Http {
+    clients: Clients,
     /// Made when it is needed for the first time: many nodes never need it.
     client: OnceLock<Result<Client, String>>,
     sessions: Mutex<BTreeMap<String, Session>>,
@@ -128,8 +130,8 @@ impl Drop for Waiting {
 }
 
 impl Http {
-    pub(super) fn new() -> Self {
-        Self { client: OnceLock::new(), sessions: Mutex::default(), requests: AtomicU64::new(1) }
+    pub(super) fn new(clients: Clients) -> Self {
+        Self { clients, client: OnceLock::new(), sessions: Mutex::default(), requests: AtomicU64::new(1) }
     }
 
     /// Calls a tool. Updates go to the outlet as they come. Dropping the future closes the request, which most servers
@@ -253,7 +255,11 @@ impl Http {
     }
 
     async fn post(&self, url: &Url, body: Bytes, headers: HeaderMap) -> Result<Response, HttpError> {
-        let client = self.client.get_or_init(client).as_ref().map_err(|why| HttpError::NotReceived(why.clone()))?;
+        let client = self
+            .client
+            .get_or_init(|| client(&self.clients))
+            .as_ref()
+            .map_err(|why| HttpError::NotReceived(why.clone()))?;
         let request = client.post(url.clone()).headers(headers).body(body);
         let request =
             request.header(CONTENT_TYPE, "application/json").header(ACCEPT, "application/json, text/event-stream");
@@ -279,14 +285,15 @@ fn request(client: &Client, url: &Url, body: Bytes, headers: HeaderMap) -> Reque
     request.header(CONTENT_TYPE, "application/json").header(ACCEPT, "application/json, text/event-stream")
 }
 
-fn client() -> Result<Client, String> {
+fn client(clients: &Clients) -> Result<Client, String> {
     // Fails where the program has chosen its cryptography already; that choice stands.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let same_server = reqwest::redirect::Policy::custom(|attempt| {
         let is_same = attempt.previous().first().is_some_and(|first| first.origin() == attempt.url().origin());
         if is_same && attempt.previous().len() < 3 { attempt.follow() } else { attempt.stop() }
     });
-    let builder = Client::builder()
+    let builder = clients
+        .builder()
         .connect_timeout(CONNECT_BUDGET)
         .tcp_nodelay(true)
         .redirect(same_server)

@@ -9,7 +9,7 @@ use mesh_gossip::config::Config;
 use mesh_gossip::keyring::{Keyring, MeshKey};
 use mesh_gossip::seeds::SeedSpec;
 
-use super::{Access, ConfigError, NodeConfig, wrong};
+use super::{Access, ConfigError, NodeConfig, tls, wrong};
 
 /// One variable: its name, what it means, and how it is applied. `Err` is what is wrong with the value.
 type Variable = (&'static str, &'static str, fn(&mut NodeConfig, &str) -> Result<(), String>);
@@ -198,6 +198,35 @@ pub const VARIABLES: &[Variable] = &[
     ("MCP_MESH_ADMIN_PORT", "port of /admin, which then is on no other; 0 for none of its own", |config, text| {
         let port: u16 = number(text)?;
         config.registry.admin_port = (port > 0).then_some(port);
+        Ok(())
+    }),
+    (
+        "MCP_MESH_TLS_MODE",
+        "TLS of HTTP: `off`, `auto` or `strict`, which wants certificates of clients",
+        |config, text| {
+            config.tls.mode = text.parse()?;
+            Ok(())
+        },
+    ),
+    ("MCP_MESH_TLS_CERT", "file of the certificate chain; without one the local CA issues it", |config, text| {
+        config.tls.cert = Some(PathBuf::from(text));
+        Ok(())
+    }),
+    ("MCP_MESH_TLS_KEY", "file of the private key that belongs to it", |config, text| {
+        config.tls.key = Some(PathBuf::from(text));
+        Ok(())
+    }),
+    ("MCP_MESH_TLS_CA", "file of the CAs that other nodes' certificates come from", |config, text| {
+        config.tls.ca = Some(PathBuf::from(text));
+        Ok(())
+    }),
+    ("MCP_MESH_TLS_PROVIDER", "where certificates come from: `file`", |_, text| tls::provider(text)),
+    ("MCP_MESH_TRUST_BACKEND", "whose clients are trusted, by comma: `localca`, `filestore`", |config, text| {
+        config.tls.backends = list(text).map(str::parse).collect::<Result<_, _>>()?;
+        Ok(())
+    }),
+    ("MCP_MESH_TRUST_DIR", "directory of the local CA and of trusted CAs (default tls in the home)", |config, text| {
+        config.tls.trust_dir = Some(PathBuf::from(text));
         Ok(())
     }),
     ("MESH_MAX_RUNNING", "most tool runs under way; more are refused as overloaded", |config, text| {

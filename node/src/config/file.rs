@@ -40,6 +40,8 @@ struct File {
     #[serde(default)]
     http: Http,
     #[serde(default)]
+    tls: Tls,
+    #[serde(default)]
     calls: Calls,
     #[serde(default)]
     registry: Registry,
@@ -88,6 +90,14 @@ section!(Http {
     origins = "MESH_HTTP_ORIGINS",
     gateway = "MESH_GATEWAY",
 });
+section!(Tls {
+    mode = "MCP_MESH_TLS_MODE",
+    cert = "MCP_MESH_TLS_CERT",
+    key = "MCP_MESH_TLS_KEY",
+    ca = "MCP_MESH_TLS_CA",
+    trust = "MCP_MESH_TRUST_BACKEND",
+    trust_dir = "MCP_MESH_TRUST_DIR",
+});
 section!(Calls {
     timeout = "MCP_MESH_CALL_TIMEOUT",
     settle_timeout = "MCP_MESH_SETTLE_TIMEOUT",
@@ -135,8 +145,8 @@ pub(super) fn apply(config: &mut NodeConfig, path: &Path) -> Result<(), ConfigEr
     let unreadable = |source| FileError::Unreadable { path: path.into(), source };
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
     let file: File = toml::from_str(&text).map_err(|source| FileError::Malformed { path: path.into(), source })?;
-    let sections = file.agent.items().chain(file.mesh.items()).chain(file.http.items()).chain(file.calls.items());
-    let sections = sections.chain(file.registry.items());
+    let sections = file.agent.items().chain(file.mesh.items()).chain(file.http.items());
+    let sections = sections.chain(file.tls.items()).chain(file.calls.items()).chain(file.registry.items());
     for (key, variable, item) in sections {
         let (_, _, take) = VARIABLES
             .iter()

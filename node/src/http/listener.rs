@@ -101,6 +101,20 @@ impl BoundedListener {
     }
 }
 
+impl Connection {
+    /// Its first byte, which stays there to be read.
+    ///
+    /// # Errors
+    /// When it ends before.
+    pub(crate) async fn first_byte(&self) -> io::Result<u8> {
+        let mut first = [0];
+        match self.stream.peek(&mut first).await? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(first[0]),
+        }
+    }
+}
+
 impl AsyncRead for Connection {
     fn poll_read(
         mut self: Pin<&mut Self>,

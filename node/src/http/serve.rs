@@ -30,9 +30,13 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::listener::{BoundedListener, Connection};
+use crate::tls::{Door, Stream, Visitor};
 
 /// How long a connection may wait for the head of a request to be complete.
 const IDLE: Duration = Duration::from_secs(75);
+
+/// How long a client may take for the handshake of TLS.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// How long one more connection waits for an idle one to give way before it looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -61,6 +65,13 @@ struct Guest {
     give_way: CancellationToken,
 }
 
+/// Who is at the other end of a connection.
+struct Client {
+    peer: SocketAddr,
+    /// Over TLS only.
+    visitor: Option<Visitor>,
+}
+
 /// A request under way.
 #[derive(Debug)]
 struct Busy(Arc<Guest>);
@@ -77,8 +88,13 @@ struct Answer {
     _busy: Busy,
 }
 
-/// Serves whatever `listener` accepts until `close` fires, then finishes what is under way.
-pub(crate) async fn serve(mut listener: BoundedListener, router: Router, close: CancellationToken) {
+/// Serves whatever `listener` accepts until `close` fires, then finishes what is under way. With a `door` it speaks TLS.
+pub(crate) async fn serve(
+    mut listener: BoundedListener,
+    door: Option<Arc<Door>>,
+    router: Router,
+    close: CancellationToken,
+) {
     let guests = Arc::new(Guests::default());
     let tasks = TaskTracker::new();
     loop {
@@ -99,7 +115,20 @@ pub(crate) async fn serve(mut listener: BoundedListener, router: Router, close: 
             accepted = accepted => accepted,
             () = close.cancelled() => break,
         };
-        tasks.spawn(one(connection, peer, router.clone(), Arc::clone(&guests), close.clone()));
+        let (door, router, guests, close) = (door.clone(), router.clone(), Arc::clone(&guests), close.clone());
+        tasks.spawn(async move {
+            let (number, guest) = guests.enter();
+            // Whoever has not shaken hands yet is idle, and gives way.
+            let opened = tokio::select! {
+                opened = open(door.as_deref(), connection) => opened,
+                () = guest.give_way.cancelled() => None,
+                () = close.cancelled() => None,
+            };
+            if let Some((stream, visitor)) = opened {
+                one(stream, Client { peer, visitor }, router, &guests, &guest, close).await;
+            }
+            guests.leave(number);
+        });
     }
     drop(listener);
     tasks.close();
@@ -120,14 +149,37 @@ async fn next(listener: &mut BoundedListener, guests: &Guests) -> (TcpStream, So
     }
 }
 
+/// Shakes hands where that is wanted; `None` when that fails, or takes too long.
+async fn open(door: Option<&Door>, connection: Connection) -> Option<(Stream, Option<Visitor>)> {
+    let Some(door) = door else { return Some((Stream::Plain(connection), None)) };
+    match timeout(HANDSHAKE, door.open(connection)).await {
+        Ok(Ok((stream, visitor))) => Some((stream, Some(visitor))),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "a client shakes no hands");
+            None
+        }
+        Err(_) => None,
+    }
+}
+
 /// Serves one connection until it ends, or is idle and shall.
-async fn one(connection: Connection, peer: SocketAddr, router: Router, guests: Arc<Guests>, close: CancellationToken) {
-    let (number, guest) = guests.enter();
+async fn one(
+    stream: Stream,
+    client: Client,
+    router: Router,
+    guests: &Arc<Guests>,
+    guest: &Arc<Guest>,
+    close: CancellationToken,
+) {
+    let peer = client.peer;
     let serving = {
-        let (guest, guests) = (Arc::clone(&guest), Arc::clone(&guests));
+        let (guest, guests) = (Arc::clone(guest), Arc::clone(guests));
         service_fn(move |mut request: Request<Incoming>| {
             let busy = Busy::new(&guest, &guests);
-            request.extensions_mut().insert(ConnectInfo(peer));
+            request.extensions_mut().insert(ConnectInfo(client.peer));
+            if let Some(visitor) = &client.visitor {
+                request.extensions_mut().insert(visitor.clone());
+            }
             let guest = Arc::clone(&guest);
             let answered = router.clone().oneshot(request.map(|body| Body::new(Question::new(body, guest))));
             async move {
@@ -138,7 +190,7 @@ async fn one(connection: Connection, peer: SocketAddr, router: Router, guests: A
     };
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(IDLE);
-    let mut served = std::pin::pin!(builder.serve_connection(TokioIo::new(connection), serving).with_upgrades());
+    let mut served = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), serving).with_upgrades());
     let mut is_leaving = false;
     loop {
         tokio::select! {
@@ -159,7 +211,6 @@ async fn one(connection: Connection, peer: SocketAddr, router: Router, guests: A
             }
         }
     }
-    guests.leave(number);
 }
 
 impl Guests {
@@ -296,7 +347,7 @@ mod tests {
         let listener = BoundedListener::bind(&HttpConfig::default(), CancellationToken::new()).await.unwrap();
         let listener = listener.at_most(most);
         let address = listener.address();
-        tokio::spawn(serve(listener, router, close.clone()));
+        tokio::spawn(serve(listener, None, router, close.clone()));
         (address, close)
     }
 

@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use serde_json::json;
 
 use crate::config::Access;
+use crate::tls::Visitor;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -22,6 +23,8 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 #[derive(Clone, Debug)]
 pub struct AccessRules {
     from_beyond: FromBeyond,
+    /// Whether a certificate that is trusted lets in from beyond loopback.
+    knows_certificates: bool,
     /// Names under which this node is reached, in lower case, without ports.
     names: Vec<String>,
     /// Origins of web pages that may call, in lower case.
@@ -71,9 +74,17 @@ impl AccessRules {
         };
         Self {
             from_beyond,
+            knows_certificates: true,
             names: names.into_iter().map(str::to_ascii_lowercase).collect(),
             origins: origins.into_iter().map(origin_of).collect(),
         }
+    }
+
+    /// The same for what is this machine's own business, whatever certificate somebody else has.
+    #[must_use]
+    pub fn without_certificates(mut self) -> Self {
+        self.knows_certificates = false;
+        self
     }
 
     /// Whether `peer` may make this request. Without a peer it is taken to come from beyond this machine.
@@ -151,7 +162,13 @@ pub async fn guard(State(rules): State<Arc<AccessRules>>, mut request: Request, 
     let origin = request.headers().get(ORIGIN).cloned();
     // A browser asks without credentials whether it may ask.
     let asks_first = request.method() == Method::OPTIONS && origin.is_some();
-    let response = match rules.check(peer, request.uri(), request.headers()) {
+    // A certificate of a trusted CA says who it is, as a token would.
+    let is_known = rules.knows_certificates && request.extensions().get::<Visitor>() == Some(&Visitor::Trusted);
+    let checked = match rules.check(peer, request.uri(), request.headers()) {
+        Err(Denied::Beyond | Denied::Token) if is_known => Ok(()),
+        checked => checked,
+    };
+    let response = match checked {
         Ok(()) | Err(Denied::Token) if asks_first => StatusCode::NO_CONTENT.into_response(),
         Ok(()) => {
             rules.take_token(request.headers_mut());
@@ -313,5 +330,23 @@ mod tests {
         assert_eq!(answer.headers()[WWW_AUTHENTICATE], "Bearer");
         let body = axum::body::to_bytes(answer.into_body(), 1 << 10).await.unwrap();
         assert!(String::from_utf8_lossy(&body).contains("MCP_MESH_AUTH_TOKEN"));
+    }
+
+    #[tokio::test]
+    async fn a_trusted_certificate_lets_in_from_beyond_but_not_to_what_is_this_machines_own() {
+        use tower::ServiceExt;
+
+        let all = AccessRules::new(&Access::Loopback, [], []);
+        let near = all.clone().without_certificates();
+        let (trusted, unnamed) = (Visitor::Trusted, Visitor::Unnamed);
+        for (rules, visitor, expected) in [(&all, &trusted, 200), (&all, &unnamed, 403), (&near, &trusted, 403)] {
+            let guarded = axum::Router::new().route("/", axum::routing::get(|| async {}));
+            let guarded = guarded.layer(axum::middleware::from_fn_with_state(Arc::new(rules.clone()), guard));
+            let mut request = Request::new(axum::body::Body::empty());
+            request.headers_mut().insert(HOST, HeaderValue::from_static("10.0.0.5:8000"));
+            request.extensions_mut().insert(ConnectInfo(SocketAddr::new(there().unwrap(), 1)));
+            request.extensions_mut().insert(visitor.clone());
+            assert_eq!(guarded.oneshot(request).await.unwrap().status(), expected, "{rules:?} {visitor:?}");
+        }
     }
 }

@@ -61,7 +61,7 @@ impl Gateway {
     /// Everything in the namespace of `caller`'s node; `own` answers for that node itself, and `propagation` says which
     /// headers travel on.
     pub fn new(caller: Caller, own: Arc<dyn exchange::Answer>, propagation: Propagation) -> Self {
-        let wire = Wire::new(Arc::clone(caller.gossip()), own);
+        let wire = Wire::new(Arc::clone(caller.gossip()), own, &caller.settings().clients);
         let namespace = Arc::clone(&caller.settings().namespace);
         let (resolver, shelf) = (Resolver::new(), Shelf::default());
         let (directory, changes) = (ArcSwapOption::empty(), watch::Sender::default());

@@ -30,6 +30,7 @@ use crate::mcp::{Endpoint, Gateway, Own, Relay, Surface};
 use crate::propagation::Propagation;
 use crate::registry::{Beside, RegistryApi, Served};
 use crate::run::{RunSettings, Runner};
+use crate::tls::{Clients, Door, Tls};
 use crate::tool::ToolHost;
 use crate::trace::Ring;
 
@@ -46,11 +47,25 @@ pub(super) struct Calling {
     pub(super) server: Server,
 }
 
+/// TLS as the configuration has it, for a node that others reach at `place`.
+///
+/// # Errors
+/// [`StartError::Tls`] names the file that is of no use.
+pub(super) async fn tls(config: &Arc<NodeConfig>, place: Option<String>) -> Result<Tls, StartError> {
+    let config = Arc::clone(config);
+    let prepared = tokio::task::spawn_blocking(move || {
+        let host = place.as_deref().and_then(|place| place.rsplit_once(':')).map(|(host, _)| host);
+        Tls::prepare(&config, host)
+    });
+    Ok(prepared.await.expect("reading files does not panic, and is not cancelled")?)
+}
+
 /// The way to others, the runner of our tools, and the server of calls that other nodes bring.
 pub(super) async fn calling(
     config: &NodeConfig,
     gossip: &Arc<Gossip>,
     ring: &Ring,
+    clients: Clients,
     plug: &Plug,
 ) -> Result<Calling, StartError> {
     let settings = CallSettings {
@@ -58,6 +73,7 @@ pub(super) async fn calling(
         timeout: config.calls.timeout,
         settle: config.calls.settle,
         propagate: propagation(config),
+        clients,
         ..CallSettings::default()
     };
     let caller = Caller::new(Arc::clone(gossip), settings, ring.clone(), plug.neighbours.clone());
@@ -155,15 +171,10 @@ pub(super) fn access(config: &NodeConfig, url: &str, access: &Access) -> Arc<Acc
 
 /// Everything MCP, behind the rules on who may call: the agent's own server, and where that is wanted the whole mesh, and
 /// any agent of it.
-pub(super) fn mcp(
-    rules: &Arc<AccessRules>,
-    gossip: &Arc<Gossip>,
-    own: &Endpoint,
-    gateway: Option<&Endpoint>,
-) -> Router {
+pub(super) fn mcp(rules: &Arc<AccessRules>, caller: &Caller, own: &Endpoint, gateway: Option<&Endpoint>) -> Router {
     let mut router = own.at("/mcp");
     if let Some(gateway) = gateway {
-        let any_agent = Relay::new(Arc::clone(gossip), own.clone(), http_client());
+        let any_agent = Relay::new(Arc::clone(caller.gossip()), own.clone(), http_client(&caller.settings().clients));
         router = router.merge(gateway.at("/mesh/mcp")).merge(any_agent.router());
     }
     router.layer(middleware::from_fn_with_state(Arc::clone(rules), guard))
@@ -202,7 +213,7 @@ pub(super) fn registry_routes(
     if config.registry.admin_port.is_some() {
         return (routes, served.otherwise);
     }
-    let near = access(config, url, &Access::Loopback);
+    let near = Arc::new(AccessRules::clone(&access(config, url, &Access::Loopback)).without_certificates());
     let administration = served.administration.layer(middleware::from_fn_with_state(near, guard));
     (routes.merge(administration), served.otherwise)
 }
@@ -211,19 +222,25 @@ pub(super) fn registry_routes(
 ///
 /// # Errors
 /// [`StartError::Http`] when the port is taken.
-pub(super) async fn admin_port(config: &NodeConfig, served: &Served, tasks: &Tasks) -> Result<(), StartError> {
+pub(super) async fn admin_port(
+    config: &NodeConfig,
+    served: &Served,
+    door: Option<Arc<Door>>,
+    tasks: &Tasks,
+) -> Result<(), StartError> {
     let Some(port) = config.registry.admin_port else { return Ok(()) };
     let listen = SocketAddr::new(config.http.listen.ip(), port);
     let at = HttpConfig { listen, port_taken: PortTaken::Refuse, ..config.http.clone() };
     let listener = BoundedListener::bind(&at, tasks.end.clone()).await?;
     let router = served.administration.clone().fallback_service(served.otherwise.clone());
-    tasks.spawn(crate::http::serve::serve(listener, router, CancellationToken::new()));
+    let router = crate::http::guarded(router, door.as_ref().map(|door| door.mode()));
+    tasks.spawn(crate::http::serve::serve(listener, door, router, CancellationToken::new()));
     Ok(())
 }
 
 /// For agents that speak HTTP only.
-fn http_client() -> reqwest::Client {
-    let client = reqwest::Client::builder().connect_timeout(CONNECT).build();
+fn http_client(clients: &Clients) -> reqwest::Client {
+    let client = clients.builder().connect_timeout(CONNECT).build();
     client.expect("a client that needs nothing of the system can be built")
 }
 

@@ -58,10 +58,10 @@ impl RegistryApi {
 
 async fn open(beside: Beside) -> Result<Served, StartError> {
     let Beside { config, caller, verdict, search } = beside;
-    let (registry, keeping) = Registry::new(&config, caller.gossip(), verdict);
+    let (registry, keeping) = Registry::new(&config, &caller, verdict);
     caller.tells(registry.clone());
     let answering = registry.serve_members().await?;
-    let (service, remembering) = Service::open(&config, registry, search).await?;
+    let (service, remembering) = Service::open(&config, registry, &caller.settings().clients, search).await?;
     Ok(Served {
         routes: service.router(),
         administration: service.administration(),

@@ -13,7 +13,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -27,6 +27,7 @@ use super::routes::{self, error};
 use super::store::EventFilter;
 use super::{Registry, archive, jobs, traces};
 use crate::admin::spans::SpanSearch;
+use crate::tls::Visitor;
 
 /// How many pages watch at a time; further ones are told to come later.
 const MAX_WATCHERS: usize = 64;
@@ -77,11 +78,12 @@ async fn not_found() -> Response {
     (StatusCode::NOT_FOUND, Json(json!({"error": "API endpoint not found"}))).into_response()
 }
 
-async fn ui_health(State(desk): State<Desk>, headers: HeaderMap) -> Response {
+async fn ui_health(State(desk): State<Desk>, visitor: Option<Extension<Visitor>>, headers: HeaderMap) -> Response {
+    let scheme = if visitor.is_some() { "https" } else { "http" };
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let body = json!({
         "status": "healthy", "service": "mcp-mesh-ui", "uptime_secs": desk.began.elapsed().as_secs(),
-        "registry_url": format!("http://{host}"), "version": env!("CARGO_PKG_VERSION"),
+        "registry_url": format!("{scheme}://{host}"), "version": env!("CARGO_PKG_VERSION"),
         "events_lost": desk.history.store().lost(),
     });
     Json(body).into_response()

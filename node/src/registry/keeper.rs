@@ -21,7 +21,7 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use self::vigil::Vigil;
+pub(super) use self::vigil::Vigil;
 use super::adoption;
 use super::answer::{Answered, Answers, SentSchemas, is_native};
 use super::book::{Book, Change, Entry, Full, Now, State};
@@ -179,7 +179,7 @@ impl Keeper {
         events: Sink,
         config: RegistryConfig,
         resolver: Arc<Resolver>,
-        commands: mpsc::WeakSender<Command>,
+        vigil: Vigil,
     ) -> Self {
         let book = Book::new(config.heartbeat_timeout, config.retention);
         Self {
@@ -189,7 +189,7 @@ impl Keeper {
             resolver,
             book,
             publication: Publication::default(),
-            vigil: Vigil::new(commands),
+            vigil,
             mourned: BTreeMap::new(),
             began: Instant::now(),
             waiting: Vec::new(),

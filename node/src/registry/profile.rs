@@ -53,6 +53,9 @@ pub struct Profile {
     /// Under which port; 0 when nobody does.
     #[serde(default)]
     pub port: u16,
+    /// Whether it is called over TLS: it showed a certificate that is trusted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_over_tls: bool,
     /// Whether it offers skills over the agent-to-agent protocol.
     #[serde(default)]
     pub a2a_producer: bool,
@@ -164,6 +167,7 @@ impl Profile {
             namespace: DEFAULT_NAMESPACE.into(),
             host: String::new(),
             port: 0,
+            is_over_tls: false,
             a2a_producer: false,
             a2a_consumer: false,
             tools: Vec::new(),
@@ -183,7 +187,8 @@ impl Profile {
         }
         let is_bare_v6 = self.host.contains(':') && !self.host.starts_with('[');
         let host = if is_bare_v6 { format!("[{}]", self.host) } else { self.host.clone() };
-        Some(format!("http://{host}:{}", self.port))
+        let scheme = if self.is_over_tls { "https" } else { "http" };
+        Some(format!("{scheme}://{host}:{}", self.port))
     }
 
     /// Whether somebody answers where it says that it lives: API and agent-to-agent processes may listen elsewhere.
@@ -221,6 +226,7 @@ impl Reading {
         if let Some(port) = told.http_port.filter(|port| *port != 0) {
             profile.port = port.try_into().map_err(|_| bad("http_port", format!("{port} is no port")))?;
         }
+        profile.is_over_tls = told.is_over_tls;
         profile.a2a_producer = told.a2a_producer.unwrap_or(profile.a2a_producer);
         profile.a2a_consumer = told.a2a_consumer.unwrap_or(profile.a2a_consumer);
         if let Some(surfaces) = &told.surfaces {

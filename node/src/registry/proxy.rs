@@ -30,6 +30,7 @@ use crate::call::exchange::{self, Exchange, travelling};
 use crate::call::http::in_full;
 use crate::context::MAX_PAYLOAD_BYTES;
 use crate::propagation::Propagation;
+use crate::tls::Clients;
 
 /// The longest that a request may take, whatever it asks for.
 const MAX_BUDGET: Duration = Duration::from_secs(600);
@@ -82,8 +83,9 @@ enum NotPassed {
 
 impl Proxy {
     /// Passes requests on to agents that `gossip` knows, with the headers that `propagation` lets through.
-    pub(super) fn new(gossip: Arc<Gossip>, propagation: Propagation, budget: Duration) -> Self {
-        let client = reqwest::Client::builder()
+    pub(super) fn new(gossip: Arc<Gossip>, propagation: Propagation, budget: Duration, clients: &Clients) -> Self {
+        let client = clients
+            .builder()
             .connect_timeout(CONNECT)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()

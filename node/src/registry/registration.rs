@@ -38,6 +38,9 @@ pub struct Registration {
     pub tools: Option<Vec<ToolEntry>>,
     /// What it shows over the agent-to-agent protocol.
     pub surfaces: Option<Vec<Surface>>,
+    /// Whether it came over TLS with a certificate that is trusted; nothing that an agent says.
+    #[serde(skip)]
+    pub is_over_tls: bool,
 }
 
 /// One tool of a registration.

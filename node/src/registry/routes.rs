@@ -20,15 +20,19 @@ use super::keeper::{Beat, Refused, Registered};
 use super::listing::AgentInfo;
 use super::profile::BadProfile;
 use super::registration::{Registration, Surface};
-use super::{Registry, Unavailable};
+use super::{Asker, Registry, Unavailable};
 use crate::admin::timestamp::Timestamp;
 use crate::health::Verdict;
+use crate::tls::Visitor;
 
 /// The most bytes of a registration: what one agent may offer, and as much again for what is not kept.
 const MAX_BODY_BYTES: usize = 4 << 20;
 
 /// How long a registration may take to arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
+
+/// How another seed is told that a heartbeat came over TLS, with a certificate that is trusted.
+const OVER_TLS: &str = "/heartbeat?tls";
 
 /// What this service is called, as scripts look for it.
 const SERVICE: &str = "mcp-mesh-registry";
@@ -58,6 +62,14 @@ pub(super) fn for_members(registry: Registry) -> Router {
         .route("/agents/{agent_id}", delete(withdraw))
         .route("/doubt/{agent_id}", post(doubt))
         .with_state(registry)
+}
+
+impl Registry {
+    /// Whether `request` came over TLS with a certificate that is trusted, to this seed or the one that passed it on.
+    fn is_trusted(&self, request: &Request) -> bool {
+        let is_passed_on = self.asker == Asker::Seed && request.uri() == OVER_TLS;
+        is_passed_on || request.extensions().get::<Visitor>() == Some(&Visitor::Trusted)
+    }
 }
 
 /// An error as clients of the registry know it.
@@ -159,19 +171,22 @@ impl SurfaceAnswer {
 }
 
 async fn register(State(registry): State<Registry>, request: Request) -> Response {
+    let is_over_tls = registry.is_trusted(&request);
     let body = match body_of(request.into_body(), MAX_BODY_BYTES).await {
         Ok(body) => body,
         Err(refusal) => return refusal,
     };
-    let told: Registration = match serde_json::from_slice(&body) {
+    let mut told: Registration = match serde_json::from_slice(&body) {
         Ok(told) => told,
         Err(why) => return error(StatusCode::BAD_REQUEST, format!("Invalid JSON payload: {why}")),
     };
+    told.is_over_tls = is_over_tls;
     let (id, is_light) = (told.agent_id.clone().unwrap_or_default(), told.tools.is_none());
     match registry.register(told).await {
         Ok(Ok(registered)) => registered_response(&registry, registered, is_light),
         Ok(Err(Refused::Elsewhere(seed))) => {
-            passed_on(forward(registry.gossip(), seed, Method::POST, "/heartbeat", body.into()).await)
+            let path = if is_over_tls { OVER_TLS } else { "/heartbeat" };
+            passed_on(forward(registry.gossip(), seed, Method::POST, path, body.into()).await)
         }
         Ok(Err(refused)) => refusal(&id, &refused),
         Err(unavailable) => unavailable.into_response(),

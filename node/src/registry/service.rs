@@ -13,6 +13,7 @@ use super::{Registry, administration, archive, dashboard, jobs, openapi, routes,
 use crate::admin::spans::SpanSearch;
 use crate::config::{NodeConfig, RegistryConfig};
 use crate::propagation::Propagation;
+use crate::tls::Clients;
 
 /// Where in a home directory a seed keeps its events.
 const STORE: &str = "registry/events.redb";
@@ -47,6 +48,7 @@ impl Service {
     pub(crate) async fn open(
         node: &NodeConfig,
         registry: Registry,
+        clients: &Clients,
         search: SpanSearch,
     ) -> Result<(Self, impl Future<Output = ()> + Send + use<>), StoreError> {
         let config = &node.registry;
@@ -61,7 +63,7 @@ impl Service {
         let told = registry.events().subscribe();
         let keeping = history.clone().keep(registry.clone(), told);
         let propagation = Propagation::new(node.calls.propagate.iter().map(String::as_str));
-        let proxy = Proxy::new(Arc::clone(registry.gossip()), propagation, config.proxy_timeout);
+        let proxy = Proxy::new(Arc::clone(registry.gossip()), propagation, config.proxy_timeout, clients);
         let work = async move {
             futures::future::join(writing, keeping).await;
         };

@@ -19,6 +19,7 @@ use crate::call::exchange::{self, Exchange};
 use crate::mcp::relay::proxy;
 use crate::mcp::relay::replica::{Candidate, mcp_url};
 use crate::offers::{TRANSPORT_LABEL, TRANSPORT_MESH};
+use crate::tls::Clients;
 use crate::tool::JsonObject;
 
 /// The most bytes of an answer.
@@ -48,8 +49,9 @@ pub(super) enum Unanswered {
 }
 
 impl Wire {
-    pub(super) fn new(gossip: Arc<Gossip>, own: Arc<dyn exchange::Answer>) -> Self {
-        Self { gossip, own, http: reqwest::Client::new() }
+    pub(super) fn new(gossip: Arc<Gossip>, own: Arc<dyn exchange::Answer>, clients: &Clients) -> Self {
+        let http = clients.builder().build().expect("a client that needs nothing of the system can be built");
+        Self { gossip, own, http }
     }
 
     /// Asks `replica`, outside of any session.

@@ -4,19 +4,24 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_gossip::catalog::AgentId;
-use tokio::io::AsyncReadExt;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::super::book::{Entry, State};
 use super::super::events::EventKind;
 use super::{Command, Keeper};
+use crate::tls::Clients;
 
 /// The most agents that are watched over an open connection; the others are probed when somebody doubts them.
 const MAX_WATCHED: usize = 1_000;
@@ -33,11 +38,26 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 const TRY_SELDOM: Duration = Duration::from_secs(60);
 
 /// What the keeper watches.
-pub(super) struct Vigil {
+pub(in super::super) struct Vigil {
     client: reqwest::Client,
+    clients: Clients,
     commands: mpsc::WeakSender<Command>,
     watched: BTreeMap<AgentId, (String, AbortOnDropHandle<()>)>,
     probes: JoinSet<Probed>,
+}
+
+/// Where an agent is.
+struct Place {
+    host: String,
+    port: u16,
+    /// How TLS is begun, where it is spoken.
+    tls: Option<Arc<rustls::ClientConfig>>,
+}
+
+/// An open connection.
+enum Open {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// What a probe found.
@@ -48,11 +68,11 @@ pub(super) struct Probed {
 }
 
 impl Vigil {
-    pub(super) fn new(commands: mpsc::WeakSender<Command>) -> Self {
-        let client = reqwest::Client::builder().connect_timeout(PROBE_WITHIN).timeout(PROBE_WITHIN).no_proxy();
+    pub(in super::super) fn new(commands: mpsc::WeakSender<Command>, clients: &Clients) -> Self {
+        let client = clients.builder().connect_timeout(PROBE_WITHIN).timeout(PROBE_WITHIN).no_proxy();
         let client = client.redirect(reqwest::redirect::Policy::none()).pool_max_idle_per_host(0).build();
         let client = client.expect("a client that needs nothing of the system can be built");
-        Self { client, commands, watched: BTreeMap::new(), probes: JoinSet::new() }
+        Self { client, clients: clients.clone(), commands, watched: BTreeMap::new(), probes: JoinSet::new() }
     }
 
     /// What the next probe finds; waits while there is none. Dropping the future loses nothing.
@@ -79,7 +99,11 @@ impl Vigil {
         if self.watched.len() >= MAX_WATCHED {
             return;
         }
-        let place = (entry.profile.host.trim_matches(['[', ']']).to_owned(), entry.profile.port);
+        let place = Place {
+            host: entry.profile.host.trim_matches(['[', ']']).to_owned(),
+            port: entry.profile.port,
+            tls: self.clients.config().filter(|_| entry.profile.is_over_tls).cloned(),
+        };
         let task = tokio::spawn(watch(agent.clone(), place, self.commands.clone()));
         self.watched.insert(agent.clone(), (url, AbortOnDropHandle::new(task)));
     }
@@ -120,15 +144,17 @@ impl Keeper {
 
 /// Holds a connection to an agent open without ever using it, and doubts the agent when that breaks, or cannot be opened
 /// again: servers close what is idle, and may end between two connections.
-async fn watch(agent: AgentId, place: (String, u16), commands: mpsc::WeakSender<Command>) {
+async fn watch(agent: AgentId, place: Place, commands: mpsc::WeakSender<Command>) {
     let mut pause = TRY_AGAIN;
     // Who does not listen yet, or never, is no worse for it.
     let mut was_there = false;
     loop {
-        if let Ok(Ok(mut stream)) = timeout(PROBE_WITHIN, TcpStream::connect((place.0.as_str(), place.1))).await {
+        if let Ok(Ok(connection)) = timeout(PROBE_WITHIN, place.connect()).await {
             (pause, was_there) = (TRY_AGAIN, true);
-            let mut unasked = [0; 64];
-            while stream.read(&mut unasked).await.is_ok_and(|read| read > 0) {}
+            match connection {
+                Open::Plain(stream) => hold(stream).await,
+                Open::Tls(stream) => hold(*stream).await,
+            }
         }
         if was_there {
             let Some(commands) = commands.upgrade() else { return };
@@ -138,6 +164,23 @@ async fn watch(agent: AgentId, place: (String, u16), commands: mpsc::WeakSender<
         }
         sleep(pause).await;
         pause = (pause * 2).min(TRY_SELDOM);
+    }
+}
+
+/// Reads what nobody asked for until the connection ends.
+async fn hold(mut stream: impl AsyncRead + Unpin) {
+    let mut unasked = [0; 64];
+    while stream.read(&mut unasked).await.is_ok_and(|read| read > 0) {}
+}
+
+impl Place {
+    /// Connects, and shakes hands where TLS is spoken: whoever does not is not kept for long there.
+    async fn connect(&self) -> io::Result<Open> {
+        let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
+        let Some(tls) = &self.tls else { return Ok(Open::Plain(stream)) };
+        let name = ServerName::try_from(self.host.clone()).map_err(|_| io::ErrorKind::InvalidInput)?;
+        let stream = TlsConnector::from(Arc::clone(tls)).connect(name, stream).await?;
+        Ok(Open::Tls(Box::new(stream)))
     }
 }
 
