@@ -4,6 +4,7 @@ mod exchange;
 mod keys;
 mod open;
 mod target;
+pub(crate) mod tls;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -44,10 +45,10 @@ pub(crate) struct NodeArgs {
     /// The HTTP port of the node to ask
     #[arg(long, value_name = "PORT", env = "MCP_MESH_REGISTRY_PORT")]
     registry_port: Option<u16>,
-    /// http, or https where something in front of the node speaks it
+    /// http, or https where the node, or something in front of it, speaks TLS
     #[arg(long, value_name = "SCHEME", default_value = "http", value_parser = ["http", "https"])]
     registry_scheme: String,
-    /// Accept any certificate of what speaks https in front of the node; its answers are signed either way
+    /// Accept any certificate over https, as with MCP_MESH_TLS_SKIP_VERIFY; signed answers are checked either way
     #[arg(long)]
     insecure: bool,
     /// How long an answer may take [default: 10 for list, 30 otherwise]

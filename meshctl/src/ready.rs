@@ -8,6 +8,7 @@ use mesh_node::runtime_file::{self, RuntimeFile};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::book::Entry;
+use crate::client::tls;
 use crate::process::{group_of, ports};
 use crate::registry;
 
@@ -60,7 +61,7 @@ impl Prober {
     /// # Errors
     /// When TLS cannot be set up.
     pub(crate) fn new() -> anyhow::Result<Self> {
-        let client = reqwest::Client::builder().no_proxy().timeout(PROBE).build();
+        let client = tls::builder(false)?.no_proxy().timeout(PROBE).build();
         Ok(Self { client: client.context("cannot set up an HTTP client")? })
     }
 

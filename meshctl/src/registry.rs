@@ -60,8 +60,8 @@ impl Registry {
                 let running: Vec<String> = seed::running(home).into_iter().filter_map(|seed| seed.http_url).collect();
                 let is_at = |url: &&String, port: u16| url.ends_with(&format!(":{port}"));
                 match (port, running.first()) {
-                    (Some(port), _) if running.iter().any(|url| is_at(&url, *port)) => {
-                        (format!("http://127.0.0.1:{port}"), "see meshctl logs seed".to_owned())
+                    (Some(port), _) if let Some(url) = running.iter().find(|url| is_at(url, *port)) => {
+                        (url.clone(), "see meshctl logs seed".to_owned())
                     }
                     (Some(port), Some(other)) => (
                         format!("http://127.0.0.1:{port}"),

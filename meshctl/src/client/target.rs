@@ -5,6 +5,8 @@ use std::fmt::Write;
 use anyhow::{Context, bail};
 use rustls::{ClientConfig, RootCertStore};
 
+use super::tls;
+
 /// The beginning of the URLs of the node that `told` names: `host:port`, `host`, or a URL.
 pub(super) fn url(told: &str, scheme: &str) -> anyhow::Result<String> {
     let with_scheme = if told.contains("://") { told.to_owned() } else { format!("{scheme}://{told}") };
@@ -17,14 +19,14 @@ pub(super) fn url(told: &str, scheme: &str) -> anyhow::Result<String> {
 
 /// An HTTP client for URLs that begin with `base`; with `insecure` any certificate will do. Nodes are asked directly, whatever proxies the environment names.
 pub(crate) fn http_client(base: &str, insecure: bool) -> anyhow::Result<reqwest::Client> {
-    let builder = reqwest::Client::builder().no_proxy().tcp_nodelay(true).redirect(reqwest::redirect::Policy::none());
     let builder = if base.starts_with("https:") {
-        builder.tls_danger_accept_invalid_certs(insecure)
+        tls::builder(insecure)?
     } else {
         // Reading the certificates of the system takes longer than all the rest of a request to this machine.
         let nobody = ClientConfig::builder().with_root_certificates(RootCertStore::empty()).with_no_client_auth();
-        builder.tls_backend_preconfigured(nobody)
+        reqwest::Client::builder().tls_backend_preconfigured(nobody)
     };
+    let builder = builder.no_proxy().tcp_nodelay(true).redirect(reqwest::redirect::Policy::none());
     builder.build().context("cannot set up HTTP")
 }
 

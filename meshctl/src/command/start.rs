@@ -6,6 +6,7 @@ mod foreign;
 mod place;
 mod plan;
 mod provided;
+mod secure;
 pub(crate) mod wrapped;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use clap::Args;
 use self::foreign::Foreign;
 use self::plan::Plan;
 use self::provided::Provided;
+use self::secure::Secure;
 use self::wrapped::Wrapped;
 use crate::book::Book;
 use crate::duration;
@@ -122,13 +124,15 @@ pub(crate) struct Start {
     /// The HTTP port of the seed, whose registry agents in other languages use. Also MCP_MESH_REGISTRY_PORT.
     #[arg(long, value_name = "PORT")]
     pub(crate) registry_port: Option<u16>,
-    /// http, or https where something in front of the seed speaks it.
+    /// http, or https where the seed, or something in front of it, speaks TLS.
     #[arg(long, value_name = "SCHEME", default_value = "http", value_parser = ["http", "https"])]
     pub(crate) registry_scheme: String,
     #[command(flatten)]
     pub(crate) wrapped: Wrapped,
     #[command(flatten)]
     pub(crate) provided: Provided,
+    #[command(flatten)]
+    pub(crate) secure: Secure,
     #[command(flatten)]
     pub(crate) foreign: Foreign,
 }

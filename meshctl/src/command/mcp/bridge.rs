@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use super::events::Events;
 use super::message::{Message, failure};
+use crate::client::tls;
 
 /// The longest message of a client: arguments of 64 MiB, and what is around them.
 const MAX_LINE_BYTES: u64 = 80 << 20;
@@ -58,7 +59,7 @@ impl Bridge {
     /// # Errors
     /// When there can be no HTTP client.
     pub(super) fn new(url: String) -> anyhow::Result<Self> {
-        let http = reqwest::Client::builder().no_proxy().build().context("cannot set up an HTTP client")?;
+        let http = tls::builder(false)?.no_proxy().build().context("cannot set up an HTTP client")?;
         Ok(Self(Arc::new(Inner { url, http, session: Mutex::default(), single: Mutex::default() })))
     }
 

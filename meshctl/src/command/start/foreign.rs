@@ -22,14 +22,6 @@ pub(crate) struct Foreign {
     #[arg(long, hide = true, value_name = "PATH")]
     pid_file: Option<String>,
     #[arg(long, hide = true)]
-    secure: bool,
-    #[arg(long, hide = true, value_name = "PATH")]
-    cert_file: Option<String>,
-    #[arg(long, hide = true, value_name = "PATH")]
-    key_file: Option<String>,
-    #[arg(long, hide = true)]
-    tls_auto: bool,
-    #[arg(long, hide = true)]
     ui: bool,
     #[arg(long, hide = true, value_name = "PORT")]
     ui_port: Option<String>,
@@ -55,14 +47,9 @@ impl Foreign {
     /// # Errors
     /// Names the first one that was, why it is of no use, and what is instead.
     pub(crate) fn refuse(&self) -> anyhow::Result<()> {
-        const TLS: &str = "nodes always prove themselves to each other with keys of their own: leave it out";
         const UI: &str = "there is no dashboard yet; see meshctl list and meshctl members";
         let given = [
             ("--pid-file", self.pid_file.is_some(), "pid files are in pids/ of the home, named after the agent"),
-            ("--secure", self.secure, TLS),
-            ("--cert-file", self.cert_file.is_some(), TLS),
-            ("--key-file", self.key_file.is_some(), TLS),
-            ("--tls-auto", self.tls_auto, TLS),
             ("--ui", self.ui, UI),
             ("--ui-port", self.ui_port.is_some(), UI),
             ("--dashboard", self.dashboard, UI),

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use mesh_node::tls::authority::Owner;
 use nix::unistd::{Group, User};
 
 use super::{Start, place};
@@ -84,11 +85,18 @@ impl Plan {
             environment.insert("MESH_SEEDS".into(), seeds);
         }
         let startup = start.startup_timeout.unwrap_or_else(|| settings.startup_timeout());
-        let seed = place::seed(&start, settings, &environment, startup);
+        let mut seed = place::seed(&start, settings, &environment, startup);
         for (name, value) in &start.env {
             environment.insert(name.clone(), value.clone());
         }
-        let launches = launches(&start, environment, home).await?;
+        let certificates = start.secure.certificates(&environment, home)?;
+        let mut launches = launches(&start, environment, home).await?;
+        if let Some(certificates) = certificates {
+            certificates.tell(&mut seed.environment, Owner::Seed)?;
+            for launch in &mut launches {
+                certificates.tell(&mut launch.environment, Owner::Agent(&launch.name))?;
+            }
+        }
         let wait = match (start.no_wait, start.wait) {
             (true, _) => Wait::No,
             (false, Some(bound)) => Wait::Must(bound.unwrap_or(startup)),
