@@ -370,7 +370,7 @@ fn a_taken_port_is_an_error_where_it_was_asked_for_and_avoided_where_it_was_not(
 #[test]
 fn flags_that_mean_nothing_here_say_so_and_unknown_ones_are_usage_errors() {
     let stage = Stage::new();
-    for flags in [&["start", "--pid-file", "x"][..], &["start", "--tls-auto"], &["start", "--ui"], &["stop", "--ui"]] {
+    for flags in [&["start", "--pid-file", "x"][..], &["start", "--ui"], &["stop", "--ui"]] {
         let output = stage.meshctl(flags);
         assert_eq!(output.status.code(), Some(1), "{flags:?}");
         let complaint = String::from_utf8(output.stderr).unwrap();

@@ -10,6 +10,7 @@ mod parted;
 mod scene;
 mod scripts;
 mod starting;
+mod tls;
 mod together;
 mod town;
 mod vendor;
