@@ -78,7 +78,13 @@ fn grouped<'a>(agents: &[&'a AgentInfo]) -> Services<'a> {
             Some((service, method)) => (found.entry(service).or_default(), method),
         };
         let none = || Method { method, capability: &tool.name, providers: Vec::new() };
-        methods.entry(method).or_insert_with(none).providers.push(provider(agent, tool));
+        let providers = &mut methods.entry(method).or_insert_with(none).providers;
+        // An agent is told of once, however many of its tools provide this.
+        match providers.iter().position(|known| known.agent_id == agent.id) {
+            Some(at) if tool.available => providers[at] = provider(agent, tool),
+            Some(_) => {}
+            None => providers.push(provider(agent, tool)),
+        }
     }
     let service =
         |(service, methods): (_, BTreeMap<_, _>)| Service { service, methods: methods.into_values().collect() };
