@@ -45,9 +45,10 @@ const CLASS_MAX: usize = 4_096;
 /// How many rumours of a class count when the backlog is estimated: beyond them pushing is at its most anyway.
 const BACKLOG_LOOK: usize = 1_024;
 
-/// From so many rumours of a class on they are told less often: each that is heard once more counts as told, since whoever
-/// told it has told others as well. What is missed for it shows in the next comparison of views.
+/// From so many rumours of a class on they are told less often: each that is heard once more counts as told a few times,
+/// since whoever told it has told others as well. What is missed for it shows in the next comparison of views.
 const MANY: usize = 32;
+const HEARD_COUNTS: u32 = 3;
 
 /// The most records told at a time.
 const RECORDS_TOLD_MAX: usize = 256;
@@ -124,8 +125,13 @@ impl Rumours {
     pub fn heard_again(&mut self, subject: &Subject) {
         let class = &mut self.classes[subject.class()];
         if class.entries.len() >= MANY {
-            class.retell(subject);
+            class.count(subject, HEARD_COUNTS);
         }
+    }
+
+    /// Whether there is so much news that views differ for no other reason.
+    pub fn are_many(&self) -> bool {
+        self.classes.iter().any(|class| class.entries.len() >= MANY)
     }
 
     /// Whether some rumour has been told less than `limit` times.
@@ -161,7 +167,7 @@ impl Rumours {
             }
         }
         for (class, subject) in &taken {
-            self.classes[*class].retell(subject);
+            self.classes[*class].count(subject, 1);
         }
         taken.len()
     }
@@ -217,10 +223,11 @@ impl Rumours {
 }
 
 impl Class {
-    fn retell(&mut self, subject: &Subject) {
+    /// Counts a rumour as told so many times more.
+    fn count(&mut self, subject: &Subject, times: u32) {
         if let Some(entry) = self.entries.get_mut(subject) {
             self.queue.remove(&(entry.told, entry.order));
-            entry.told = entry.told.saturating_add(1);
+            entry.told = entry.told.saturating_add(times);
             self.queue.insert((entry.told, entry.order), subject.clone());
         }
     }

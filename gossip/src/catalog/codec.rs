@@ -3,8 +3,6 @@
 //! JSON because fields come and go: an older node skips what it does not know, a newer one fills in what is not there.
 //! A new format byte is needed only when that no longer works.
 
-use std::io::Read;
-
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -30,9 +28,6 @@ const FORMAT: u8 = 1;
 
 /// Good for JSON of a few kilobytes, and cheap: some 50 µs.
 const LEVEL: i32 = 3;
-
-/// What a decoder may need for its window: enough for the largest offers, not the 128 MB that a frame may ask for.
-const MAX_WINDOW_LOG: u32 = 21;
 
 /// The most bytes of a name (of a function, a capability, a tag, an agent).
 const MAX_NAME_BYTES: usize = 253;
@@ -155,12 +150,10 @@ fn unpack<T: DeserializeOwned>(value: &[u8], what: &'static str, bound: usize) -
         Some((&format, _)) if format > FORMAT => return Err(BadValue::UnknownFormat(format)),
         _ => return Err(BadValue::Malformed),
     };
-    let mut decoder = zstd::stream::read::Decoder::with_buffer(packed).map_err(|_| BadValue::Malformed)?;
-    decoder.window_log_max(MAX_WINDOW_LOG).map_err(|_| BadValue::Malformed)?;
-    let mut json = Vec::new();
-    let more_than_bound = u64::try_from(bound).unwrap_or(u64::MAX).saturating_add(1);
-    decoder.take(more_than_bound).read_to_end(&mut json).map_err(|_| BadValue::Malformed)?;
-    at_most(what, json.len(), bound)?;
+    let said = zstd::zstd_safe::get_frame_content_size(packed).map_err(|_| BadValue::Malformed)?;
+    let size = said.map_or(bound, |size| usize::try_from(size).unwrap_or(usize::MAX));
+    at_most(what, size, bound)?;
+    let json = zstd::bulk::decompress(packed, size).map_err(|_| BadValue::Malformed)?;
     serde_json::from_slice(&json).map_err(|_| BadValue::Malformed)
 }
 

@@ -108,8 +108,12 @@ impl Protocol {
         }
     }
 
-    /// A member that just answered sees another mesh than we do: if we have fresh news, that is probably why.
+    /// A member that just answered sees another mesh than we do: if we have fresh news, that is probably why. Not while
+    /// hundreds join, when everybody sees another mesh and is told all the time.
     pub(super) fn repeat_news(&mut self, to: MemberId, turn: &mut Turn<'_>) {
+        if self.rumours.are_many() {
+            return;
+        }
         let Some(to) = self.roster.get(&to).and_then(|member| self.address_of(&member.alive)) else { return };
         let mut packet = Writer::new(&Message::Gossip);
         if self.fill(&mut packet, Pick::Fresh) > 0 {

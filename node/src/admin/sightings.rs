@@ -25,13 +25,15 @@ impl Sightings {
     pub(super) fn see(&self, view: &View) {
         let now = Instant::now();
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.retain(|member, _| view.member(member).is_some());
         for member in view.members() {
             let new = Sighting { standing: member.standing(), since: now };
             let held = seen.entry(member.id()).or_insert(new);
             if held.standing != new.standing {
                 *held = new;
             }
+        }
+        if seen.len() > view.members().len() {
+            seen.retain(|member, _| view.member(member).is_some());
         }
     }
 

@@ -201,6 +201,28 @@ fn a_storm_of_one_kind_leaves_room_for_the_others() {
 }
 
 #[test]
+fn in_a_crowd_of_rumours_one_that_is_heard_again_is_told_less() {
+    const LIMIT: u32 = 12;
+    for (crowd, tellings) in [(10, LIMIT), (40, LIMIT - 3)] {
+        let mut rumours = Rumours::default();
+        for version in 0..crowd {
+            let record = Rumour::Record { member: id(1), bytes: vec![0; 10] };
+            rumours.tell(Moment::ZERO, Subject::Record(id(1), version), &record);
+        }
+        assert_eq!(rumours.are_many(), crowd == 40);
+        rumours.heard_again(&Subject::Record(id(1), 0));
+        for version in 1..crowd {
+            rumours.forget(&Subject::Record(id(1), version));
+        }
+        let mut told = 0;
+        while rumours.fill(&mut Writer::new(&Message::Gossip), LIMIT, Pick::Untold) > 0 {
+            told += 1;
+        }
+        assert_eq!(told, tellings);
+    }
+}
+
+#[test]
 fn a_newer_rumour_replaces_the_older_and_is_told_anew() {
     let mut rumours = Rumours::default();
     for bytes in [30, 40] {
