@@ -124,7 +124,7 @@ async fn its_pages_show_a_seeds_agents_as_they_would_a_registrys() {
         ("/traffic", &["Total Calls", "ask_around", "neighbour"]),
         ("/live", &["Streaming", "ask_around", "neighbour"]),
         ("/jobs", &["No jobs"]),
-        ("/schemas", &["Python", "rust", "get_date"]),
+        ("/schemas", &["Python", "rust", "spell"]),
         (&of_schema, &[&schema, "CANONICAL SCHEMA", "properties"]),
     ];
     // Something to be seen as it happens.

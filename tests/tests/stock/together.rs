@@ -9,7 +9,11 @@ fn stock_agents_call_each_other_and_themselves() {
     let town = Town::shared();
     assert_eq!(town.call(&["greet_with_date", r#"{"name":"Ada"}"#]), "Hello, Ada! It is 2026-11-21.");
     assert_eq!(town.call(&["add", r#"{"a":40}"#]), 42);
-    assert_eq!(town.call(&["spell", "first_letter=a", "how_often=3"]), "aaa", "names are those of its author");
+    assert_eq!(
+        town.call(&["spell", "--arg", "first_letter=a", "--arg", "how_often=3"]),
+        "aaa",
+        "names are those of its author"
+    );
     assert_eq!(town.call(&["calendar:multiply", r#"{"a":6,"b":7}"#])["product"], 42);
     let oneself = town.call(&["greet_oneself"]);
     assert_eq!(oneself["said"], "Hello, me! It is 2026-11-21.");
