@@ -7,10 +7,10 @@ use std::time::Duration;
 use mesh::args;
 use mesh_node::runtime_file::running;
 use mesh_tests::lab::{binaries, eventually};
+use mesh_tests::room::Room;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use mesh_tests::room::Room;
 use crate::scene::{Scene, ended, victim};
 
 /// What was detached in a home, and is nobody's child, ends with this.

@@ -4,9 +4,9 @@ use std::process::Output;
 use std::time::Duration;
 
 use mesh_tests::lab::{Lab, Process, eventually};
+use mesh_tests::room::Room;
 use serde_json::Value;
 
-use mesh_tests::room::Room;
 use crate::scene::{Scene, victim};
 
 /// A call that succeeds for whoever is let in.

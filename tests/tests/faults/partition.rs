@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mesh_tests::lab::{Lab, PATIENCE, Process};
+use mesh_tests::room::Room;
 use serde_json::Value;
 
-use mesh_tests::room::Room;
 use crate::scene::{self, victim};
 
 /// Every look is a process of its own.
