@@ -27,7 +27,7 @@ const RUNTIME: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/tools/mcp-
 /// What puts it there.
 const INSTALL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../.ci/mcp-mesh");
 
-/// How long two agents may take to find each other.
+/// How long two agents may take to find each other, and to make the calls of one round.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Whether small answers wait for the delayed acknowledgements of the ones before.
@@ -64,7 +64,9 @@ impl Pair {
             Process::start(agent("consumer.py", ports[1], registry.url(), delay))?,
         ];
         let consumer = format!("http://127.0.0.1:{}/mcp", ports[1]);
-        let pair = Self { consumer, client: reqwest::Client::new(), _agents: agents, _registry: registry };
+        // They have been seen to wait for each other without end.
+        let client = reqwest::Client::builder().timeout(PATIENCE).build()?;
+        let pair = Self { consumer, client, _agents: agents, _registry: registry };
         let begin = Instant::now();
         while !pair.times(1).await.is_ok_and(|times| times.len() == 1) {
             ensure!(begin.elapsed() < PATIENCE, "two stock agents did not find each other within a minute");
