@@ -1,47 +1,28 @@
 //! Clients that mean a seed's registry harm, or do not know better: nothing that they do touches other agents.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[path = "shared/seeds.rs"]
+mod seeds;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use mesh_gossip::seeds::SeedSpec;
 use mesh_node::config::NodeConfig;
-use mesh_node::context::CallContext;
 use mesh_node::node::{Node, Plug};
-use mesh_node::tool::{Fault, Payload, ToolDescriptor, ToolHost, Tools};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tokio::time::timeout;
+
+use seeds::Host;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Files that the test needs besides its connections.
 const SPARE_FILES: usize = 3_000;
-
-/// A host of one tool.
-struct Host(watch::Sender<Tools>);
-
-#[async_trait]
-impl ToolHost for Host {
-    fn tools(&self) -> watch::Receiver<Tools> {
-        self.0.subscribe()
-    }
-
-    async fn call(&self, _: &ToolDescriptor, arguments: Bytes, _: CallContext) -> Result<Payload, Fault> {
-        Ok(Payload::Value(arguments))
-    }
-}
-
-fn host() -> Arc<Host> {
-    let tools: Tools = vec![Arc::new(ToolDescriptor::new("date"))].into();
-    Arc::new(Host(watch::Sender::new(tools)))
-}
 
 /// A seed with an agent that behaves.
 struct Seed {
@@ -52,13 +33,7 @@ struct Seed {
 
 impl Seed {
     async fn start(home: &Path) -> Self {
-        let mut config = NodeConfig::seed();
-        config.mesh.home = Some(home.to_owned());
-        config.mesh.seeds = Some(vec![]);
-        config.mesh.listen = Some("127.0.0.1:0".parse().unwrap());
-        config.http.listen.set_port(0);
-        let plug = Plug { registry: Some(mesh_node::registry::api()), ..Plug::new(host()) };
-        let node = Node::start(config, plug).await.unwrap();
+        let node = Node::start(seeds::config(home), seeds::plug()).await.unwrap();
         let seed = Self { url: node.http_url().unwrap().to_owned(), node, client: fresh() };
         let clock =
             json!({"agent_id": "clock-1", "name": "clock", "tools": [{"function_name": "f", "capability": "c"}]});
@@ -213,7 +188,7 @@ async fn ids_that_nobody_can_have_are_gone_and_ids_of_others_are_not_to_be_had()
     let mut config = NodeConfig::new("native");
     config.mesh.home = Some(home.path().to_owned());
     config.mesh.seeds = Some(vec![SeedSpec::from(seed.node.gossip().local_addresses()[0])]);
-    let native = Node::start(config, Plug::new(host())).await.unwrap();
+    let native = Node::start(config, Plug::new(Host::with(&["date"]))).await.unwrap();
     let id = native.agent_id();
     let sees = |view: &Arc<mesh_gossip::View>| view.catalog().agents().any(|agent| agent.owner.agent == id);
     timeout(PATIENCE, seed.node.gossip().watch().wait_for(sees)).await.unwrap().unwrap();
@@ -228,15 +203,10 @@ async fn the_administration_is_on_its_own_port_alone_when_it_has_one() {
     // Of the system, so that nobody else takes it meanwhile: it is let go of right before.
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = free.local_addr().unwrap().port();
-    let mut config = NodeConfig::seed();
-    config.mesh.home = Some(home.path().to_owned());
-    config.mesh.seeds = Some(vec![]);
-    config.mesh.listen = Some("127.0.0.1:0".parse().unwrap());
-    config.http.listen.set_port(0);
+    let mut config = seeds::config(home.path());
     config.registry.admin_port = Some(port);
     drop(free);
-    let plug = Plug { registry: Some(mesh_node::registry::api()), ..Plug::new(host()) };
-    let node = Node::start(config, plug).await.unwrap();
+    let node = Node::start(config, seeds::plug()).await.unwrap();
     let (url, admin, client) = (node.http_url().unwrap(), format!("http://127.0.0.1:{port}"), Client::new());
     for path in ["/admin/rotate", "/admin/drain"] {
         let here = client.post(format!("{url}{path}")).send().await.unwrap().status();

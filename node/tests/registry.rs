@@ -1,23 +1,22 @@
 //! Agents without gossip join through the registry API of a seed: over real HTTP, beside a real node.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[path = "shared/seeds.rs"]
+mod seeds;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use axum::routing::post;
 use axum::{Json, Router};
-use bytes::Bytes;
 use mesh_gossip::View;
 use mesh_gossip::resolve::selector::Selector;
 use mesh_gossip::resolve::{Query, resolve};
 use mesh_gossip::seeds::SeedSpec;
 use mesh_node::call::{Request, Target};
 use mesh_node::config::NodeConfig;
-use mesh_node::context::CallContext;
 use mesh_node::node::{Node, Plug};
-use mesh_node::tool::{Fault, Payload, ToolDescriptor, ToolHost, Tools};
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -25,43 +24,15 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
+use seeds::Host;
+
 const PATIENCE: Duration = Duration::from_secs(20);
 
-struct Host(watch::Sender<Tools>);
-
-impl Host {
-    fn with(capabilities: &[&'static str]) -> Arc<Self> {
-        let tools = capabilities.iter().map(|name| {
-            let mut tool = ToolDescriptor::new(*name);
-            tool.capability = Some((*name).into());
-            Arc::new(tool)
-        });
-        Arc::new(Self(watch::Sender::new(tools.collect::<Vec<_>>().into())))
-    }
-}
-
-#[async_trait]
-impl ToolHost for Host {
-    fn tools(&self) -> watch::Receiver<Tools> {
-        self.0.subscribe()
-    }
-
-    async fn call(&self, _: &ToolDescriptor, arguments: Bytes, _: CallContext) -> Result<Payload, Fault> {
-        Ok(Payload::Value(arguments))
-    }
-}
-
 async fn start_seed(home: &Path, change: impl FnOnce(&mut NodeConfig)) -> Seed {
-    let mut config = NodeConfig::seed();
-    config.mesh.home = Some(home.to_owned());
-    config.mesh.seeds = Some(vec![]);
-    config.mesh.listen = Some("127.0.0.1:0".parse().unwrap());
-    config.http.listen.set_port(0);
+    let mut config = seeds::config(home);
     config.registry.check_interval = Duration::from_millis(20);
     change(&mut config);
-    let node = Node::start(config, Plug { registry: Some(mesh_node::registry::api()), ..Plug::new(Host::with(&[])) })
-        .await
-        .unwrap();
+    let node = Node::start(config, seeds::plug()).await.unwrap();
     Seed { url: node.http_url().unwrap().to_owned(), node, client: Client::new() }
 }
 

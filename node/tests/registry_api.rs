@@ -1,11 +1,13 @@
 //! What a seed serves besides registrations, over real HTTP: history, proxy, traces, administration, dashboard.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[path = "shared/seeds.rs"]
+mod seeds;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect};
 use axum::routing::{get, post};
@@ -17,41 +19,16 @@ use mesh_gossip::resolve::selector::Selector;
 use mesh_gossip::seeds::SeedSpec;
 use mesh_node::call::{Request, Target};
 use mesh_node::config::NodeConfig;
-use mesh_node::context::CallContext;
 use mesh_node::node::{Node, Plug};
-use mesh_node::tool::{Fault, Payload, ToolDescriptor, ToolHost, Tools};
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tokio::time::timeout;
 
+use seeds::Host;
+
 const PATIENCE: Duration = Duration::from_secs(20);
-
-struct Host(watch::Sender<Tools>);
-
-impl Host {
-    fn with(capabilities: &[&'static str]) -> Arc<Self> {
-        let tools = capabilities.iter().map(|name| {
-            let mut tool = ToolDescriptor::new(*name);
-            tool.capability = Some((*name).into());
-            Arc::new(tool)
-        });
-        Arc::new(Self(watch::Sender::new(tools.collect::<Vec<_>>().into())))
-    }
-}
-
-#[async_trait]
-impl ToolHost for Host {
-    fn tools(&self) -> watch::Receiver<Tools> {
-        self.0.subscribe()
-    }
-
-    async fn call(&self, _: &ToolDescriptor, arguments: Bytes, _: CallContext) -> Result<Payload, Fault> {
-        Ok(Payload::Value(arguments))
-    }
-}
 
 /// A seed, and how to talk to it.
 struct Seed {
@@ -62,16 +39,9 @@ struct Seed {
 
 impl Seed {
     async fn start(home: &Path) -> Self {
-        let mut config = NodeConfig::seed();
-        config.mesh.home = Some(home.to_owned());
-        config.mesh.seeds = Some(vec![]);
-        config.mesh.listen = Some("127.0.0.1:0".parse().unwrap());
-        config.http.listen.set_port(0);
+        let mut config = seeds::config(home);
         config.registry.check_interval = Duration::from_millis(20);
-        let node =
-            Node::start(config, Plug { registry: Some(mesh_node::registry::api()), ..Plug::new(Host::with(&[])) })
-                .await
-                .unwrap();
+        let node = Node::start(config, seeds::plug()).await.unwrap();
         Self { url: node.http_url().unwrap().to_owned(), node, client: Client::new() }
     }
 

@@ -1,62 +1,33 @@
 //! HTTP over TLS, by real nodes: who is let in, what is said to the others, and who is called over it.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[path = "shared/seeds.rs"]
+mod seeds;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use mesh_gossip::resolve::Query;
 use mesh_gossip::resolve::selector::Selector;
 use mesh_node::call::{Request, Target};
 use mesh_node::config::{NodeConfig, TlsMode, TrustBackend};
-use mesh_node::context::CallContext;
 use mesh_node::node::{Node, Plug, StartError};
-use mesh_node::registry;
 use mesh_node::tls::Clients;
 use mesh_node::tls::authority::{Authority, Files, Owner};
-use mesh_node::tool::{Fault, Payload, ToolDescriptor, ToolHost, Tools};
 use reqwest::Client;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
 use tokio::time::timeout;
+
+use seeds::Host;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-struct Host(watch::Sender<Tools>);
-
-impl Host {
-    fn with(capabilities: &[&'static str]) -> Arc<Self> {
-        let tools = capabilities.iter().map(|name| {
-            let mut tool = ToolDescriptor::new(*name);
-            tool.capability = Some((*name).into());
-            Arc::new(tool)
-        });
-        Arc::new(Self(watch::Sender::new(tools.collect::<Vec<_>>().into())))
-    }
-}
-
-#[async_trait]
-impl ToolHost for Host {
-    fn tools(&self) -> watch::Receiver<Tools> {
-        self.0.subscribe()
-    }
-
-    async fn call(&self, _: &ToolDescriptor, arguments: Bytes, _: CallContext) -> Result<Payload, Fault> {
-        Ok(Payload::Value(arguments))
-    }
-}
-
 fn seed(home: &Path, mode: TlsMode) -> NodeConfig {
-    let mut config = NodeConfig::seed();
-    config.mesh.home = Some(home.to_owned());
-    config.mesh.seeds = Some(vec![]);
-    config.mesh.listen = Some("127.0.0.1:0".parse().unwrap());
-    config.http.listen.set_port(0);
+    let mut config = seeds::config(home);
     config.tls.mode = mode;
     config
 }
@@ -66,7 +37,7 @@ async fn start(config: NodeConfig) -> Node {
 }
 
 async fn try_start(config: NodeConfig) -> Result<Node, StartError> {
-    Node::start(config, Plug { registry: Some(registry::api()), ..Plug::new(Host::with(&[])) }).await
+    Node::start(config, seeds::plug()).await
 }
 
 /// A client that trusts the CA in `home`, with the certificate of `own`, if any.
