@@ -16,7 +16,7 @@ demo: setup      ## thirteen agents plan a trip, lose the model they prefer, and
 	@examples/demo target/debug
 
 test: setup      ## every test there is
-	cargo test --workspace --locked
+	@.ci/test
 
 bench-gossip: setup  ## the numbers of the gossip layer beside its peers; within an hour on two cores
 	@$(SIM) bench --out target/bench/gossip.json

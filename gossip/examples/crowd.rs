@@ -84,7 +84,7 @@ async fn crowd(arguments: &Arguments) -> anyhow::Result<()> {
     for node in &nodes {
         let mut views = node.watch();
         let complete = |view: &std::sync::Arc<mesh_gossip::View>| {
-            let all = view.live().filter(|member| member.records().len() == arguments.records);
+            let all = view.live().filter(|member| member.records().count() == arguments.records);
             all.count() == arguments.members
         };
         let converged = tokio::time::timeout_at(deadline, views.wait_for(complete)).await;

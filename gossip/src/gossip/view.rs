@@ -30,6 +30,7 @@ pub struct MemberView {
     alive: Arc<Alive>,
     standing: Standing,
     round_trip: Option<Duration>,
+    /// Removals included: the owner's summary counts them.
     records: Arc<BTreeMap<Key, Arc<Record>>>,
 }
 
@@ -106,12 +107,22 @@ impl MemberView {
 
     /// What it offers under `key`. A blob's bytes are fetched with [`super::Gossip::value`].
     pub fn record(&self, key: &Key) -> Option<&Arc<Record>> {
-        self.records.get(key)
+        self.records.get(key).filter(|record| !record.value().is_removed())
     }
 
     /// Everything it offers, in order of the keys.
-    pub fn records(&self) -> impl ExactSizeIterator<Item = &Arc<Record>> {
-        self.records.values()
+    pub fn records(&self) -> impl Iterator<Item = &Arc<Record>> {
+        self.records.values().filter(|record| !record.value().is_removed())
+    }
+
+    /// Whether everything is here that it offered when it signed the alive record: some of a new member's records may
+    /// still be on their way. The values of blobs may be, too, and what exceeds our bounds never comes.
+    pub fn is_whole(&self) -> bool {
+        let said = self.alive.body().summary;
+        let here = self.records.values().filter(|record| record.version() >= said.first);
+        let (hash, last) = here
+            .fold((0_u64, 0), |(hash, last), record| (hash.wrapping_add(record.mark()), record.version().max(last)));
+        hash == said.hash || last > said.last
     }
 }
 
@@ -190,11 +201,7 @@ impl Draft {
         self.change_records(id, |records, shelf| {
             for record in changed {
                 shelf.take(*id, record, &blob);
-                if record.value().is_removed() {
-                    records.remove(record.key());
-                } else {
-                    records.insert(record.key().clone(), Arc::clone(record));
-                }
+                records.insert(record.key().clone(), Arc::clone(record));
             }
         });
     }
@@ -224,7 +231,7 @@ impl Draft {
     pub(super) fn void_records(&mut self, id: &MemberId) -> Vec<Arc<Record>> {
         let mut dropped = Vec::new();
         self.change_records(id, |records, shelf| {
-            dropped = std::mem::take(records).into_values().collect();
+            dropped = std::mem::take(records).into_values().filter(|record| !record.value().is_removed()).collect();
             dropped.iter().for_each(|record| shelf.withdraw(*id, record));
         });
         dropped
@@ -276,5 +283,60 @@ impl Draft {
             change(Arc::make_mut(&mut Arc::make_mut(member).records), &mut self.shelf);
             self.changed = true;
         }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::sync::Arc;
+
+    use super::Draft;
+    use crate::alive::{Alive, AliveBody, KeyLife, Presence, ProtocolRange, Summary};
+    use crate::effects::Standing;
+    use crate::id::{Generation, Incarnation, MemberId, MeshId, PublicKey, Session};
+    use crate::record::{Value, tests::Seal};
+    use crate::records::{Bounds, Own};
+
+    const OWNER: Seal = Seal(PublicKey([7; 32]));
+    const LIFE: (Generation, Session) = (Generation(3), Session(5));
+
+    fn alive(summary: Summary) -> Arc<Alive> {
+        let body = AliveBody {
+            key: OWNER.0,
+            generation: LIFE.0,
+            session: LIFE.1,
+            incarnation: Incarnation(1),
+            addresses: Vec::new(),
+            zone: String::new(),
+            protocol: ProtocolRange { lowest: 1, highest: 1 },
+            presence: Presence::Here,
+            key_life: KeyLife::Kept,
+            summary,
+        };
+        Arc::new(Alive::sign(body, MeshId::of("test"), &OWNER))
+    }
+
+    #[test]
+    fn a_member_is_whole_when_all_that_it_offered_is_here_removals_included_and_not_shown() {
+        let id = MemberId::of(&OWNER.0);
+        let mut own = Own::new(id, LIFE, MeshId::of("test"), Bounds { records: 10, bytes: 1 << 16 });
+        let mut said = Vec::new();
+        for name in ["a", "b", "c"] {
+            said.extend(own.set(name.parse().unwrap(), Value::of(name.into()).unwrap(), &OWNER).unwrap());
+        }
+        said.extend(own.remove("b".parse().unwrap(), &OWNER));
+        let mut draft = Draft::new(&alive(Summary::default()));
+        assert!(draft.get(&id).unwrap().is_whole(), "it offers nothing");
+        draft.put(&alive(own.summary()), Standing::Alive);
+        for (at, record) in said.iter().enumerate() {
+            assert!(!draft.get(&id).unwrap().is_whole(), "{at} of {} are here", said.len());
+            draft.take_records(&id, std::slice::from_ref(record), |_| None);
+        }
+        let member = draft.get(&id).unwrap();
+        assert!(member.is_whole());
+        assert_eq!(member.records().map(|record| record.key().as_str()).collect::<Vec<_>>(), ["a", "c"]);
+        assert!(member.record(&"b".parse().unwrap()).is_none());
+        assert_eq!(draft.void_records(&id).len(), 2);
     }
 }

@@ -44,7 +44,7 @@ pub(crate) async fn until(gossip: &Gossip, what: &str, mut holds: impl FnMut(&Vi
     let seen = tokio::time::timeout(PATIENCE, views.wait_for(|view| holds(view))).await;
     let view = gossip.view();
     let members: Vec<_> =
-        view.members().map(|member| (member.id(), member.standing(), member.records().len())).collect();
+        view.members().map(|member| (member.id(), member.standing(), member.records().count())).collect();
     assert!(matches!(seen, Ok(Ok(_))), "{what}: not so for {:?}, who sees {members:?}", view.me());
 }
 

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mesh_gossip::Gossip;
 use mesh_gossip::gossip::JoinState;
-use mesh_gossip::{Gossip, View};
+use mesh_gossip::gossip::MemberView;
+use mesh_gossip::id::MemberId;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
@@ -57,16 +59,13 @@ pub(super) async fn first_view(gossip: &Gossip, is_fine: bool) {
     }
     let deadline = Instant::now() + RECORDS_WITHIN;
     let mut views = gossip.watch();
-    let complete = views.wait_for(is_complete);
+    // Who comes later was absent when we came.
+    let known: Vec<MemberId> = gossip.view().live().map(|member| member.id()).collect();
+    let is_whole = |member: &Arc<MemberView>| member.is_whole() || !member.is_live();
+    let complete = views.wait_for(|view| known.iter().all(|id| view.member(id).is_none_or(is_whole)));
     if timeout_at(deadline, complete).await.is_err() {
         tracing::info!("some members have not said yet what they offer");
     }
-}
-
-/// Whether everybody who offers something has said what.
-fn is_complete(view: &Arc<View>) -> bool {
-    let silent = |summary: &mesh_gossip::alive::Summary| *summary == mesh_gossip::alive::Summary::default();
-    view.live().all(|member| member.records().len() > 0 || silent(&member.alive().body().summary))
 }
 
 /// Waits for SIGTERM or SIGINT.

@@ -92,8 +92,8 @@ async fn a_server_behind_an_url_joins_and_is_called_as_an_agent() {
     scene.does_not_take(&["join", "--name", "x"]);
 }
 
-#[test]
-fn the_mesh_is_one_mcp_server_over_standard_streams() {
+#[tokio::test]
+async fn the_mesh_is_one_mcp_server_over_standard_streams() {
     let scene = Scene::new();
     for (flags, tool) in [(&["mcp"][..], "clerk.write_down"), (&["mcp", "--agent", "clerk"], "write_down")] {
         let mut child =
@@ -109,10 +109,12 @@ fn the_mesh_is_one_mcp_server_over_standard_streams() {
         let client = json!({"name": "test", "version": "1"});
         let hello = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client});
         assert!(ask(1, "initialize", hello)["capabilities"]["tools"].is_object());
-        let listed = ask(2, "tools/list", json!({}));
-        let names: Vec<&str> =
-            listed["tools"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
-        assert!(names.contains(&"write_down"), "{names:?}");
+        eventually("the tool is listed", || {
+            let listed = ask(2, "tools/list", json!({}));
+            let found = listed["tools"].as_array().unwrap().iter().any(|tool| tool["name"] == "write_down");
+            std::future::ready(found.then_some(()))
+        })
+        .await;
         let said = ask(3, "tools/call", json!({"name": tool, "arguments": {"text": "by MCP"}}));
         assert_eq!(said["structuredContent"]["text"], "by MCP");
         // meshctl is a member meanwhile, and no agent.
