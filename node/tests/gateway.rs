@@ -30,7 +30,7 @@ use serde_json::json;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Gives its arguments back, after saying how far it is.
 struct Echo(watch::Sender<Tools>);

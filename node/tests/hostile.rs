@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use seeds::Host;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Files that the test needs besides its connections.
 const SPARE_FILES: usize = 3_000;

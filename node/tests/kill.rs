@@ -24,7 +24,7 @@ use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 const SEED: &str = "MESH_TEST_SEED";
 
 /// Calls before the kill and as many after it, at 500 a second.

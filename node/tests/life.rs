@@ -23,7 +23,7 @@ use mesh_node::tool::{Fault, Payload, ToolDescriptor, ToolHost, Tools};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Greeter(watch::Sender<Tools>);
 

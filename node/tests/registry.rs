@@ -26,7 +26,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use seeds::Host;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn start_seed(home: &Path, change: impl FnOnce(&mut NodeConfig)) -> Seed {
     let mut config = seeds::config(home);

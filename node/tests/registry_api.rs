@@ -28,7 +28,7 @@ use tokio::time::timeout;
 
 use seeds::Host;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A seed, and how to talk to it.
 struct Seed {
@@ -68,15 +68,15 @@ impl Seed {
 
     /// Asks until the answer is as it should be.
     async fn until(&self, path: &str, is_right: impl Fn(&Value) -> bool) -> Value {
+        let mut last = self.get(path).await;
         let asked = async {
-            loop {
-                let answer = self.get(path).await;
-                if is_right(&answer) {
-                    return answer;
-                }
+            while !is_right(&last) {
+                last = self.get(path).await;
             }
         };
-        timeout(PATIENCE, asked).await.unwrap_or_else(|_| panic!("{path} never answers what it should"))
+        let answered = timeout(PATIENCE, asked).await;
+        assert!(answered.is_ok(), "{path} answers {last}");
+        last
     }
 }
 

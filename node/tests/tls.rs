@@ -24,7 +24,7 @@ use tokio::time::timeout;
 
 use seeds::Host;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn seed(home: &Path, mode: TlsMode) -> NodeConfig {
     let mut config = seeds::config(home);

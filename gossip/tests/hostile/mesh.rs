@@ -23,7 +23,7 @@ pub(crate) const MESH: &str = "besieged";
 pub(crate) const DETECTION: Duration = Duration::from_secs(10);
 
 /// How long anything may take that has to happen in the middle of a flood, on a machine with much else to do.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// By how much the whole process, attackers and all nodes included, may grow.
 pub(crate) const RSS_GROWTH: u64 = 128 << 20;

@@ -12,7 +12,7 @@ use mesh_gossip::record::Value;
 use mesh_gossip::seeds::SeedSpec;
 
 /// Long enough for anything that happens at all, on a machine that has much else to do.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn loopback() -> SocketAddr {
     ([127, 0, 0, 1], 0).into()
