@@ -3,9 +3,9 @@
 mod book;
 mod file;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
 use mesh::llm::wire::Usage;
 use schemars::JsonSchema;
@@ -15,9 +15,6 @@ use self::book::{Book, Entry};
 use self::file::LedgerFile;
 
 pub use self::file::CannotKeep;
-
-/// How long what was not written yet may stay in memory.
-const WRITE_EVERY: Duration = Duration::from_millis(200);
 
 /// The longest name of an asker or a model that is kept.
 const MAX_NAME: usize = 128;
@@ -58,33 +55,28 @@ pub(crate) struct Ledger(Mutex<State>);
 
 struct State {
     book: Book,
-    /// What is not in the file yet.
+    /// What the disk has refused so far.
     unwritten: Book,
     file: Option<LedgerFile>,
-    written: Option<Instant>,
 }
 
 impl Ledger {
     /// One that forgets everything at its end.
     pub(crate) fn in_memory() -> Self {
-        Self(Mutex::new(State { book: Book::default(), unwritten: Book::default(), file: None, written: None }))
+        Self(Mutex::new(State { book: Book::default(), unwritten: Book::default(), file: None }))
     }
 
-    /// One that goes on where the last one in `folder` stopped. Replicas, which have one folder, take a file each.
+    /// One that goes on where the last one called `name` below `home` stopped. Replicas take a file each.
     ///
     /// # Errors
     /// [`CannotKeep`] when the disk refuses.
-    pub(crate) fn open(folder: &Path) -> Result<Self, CannotKeep> {
-        let (file, book) = LedgerFile::open(folder, minute(SystemTime::now()))?;
-        Ok(Self(Mutex::new(State { book, unwritten: Book::default(), file: Some(file), written: None })))
+    pub(crate) fn open(home: &Path, name: &str) -> Result<Self, CannotKeep> {
+        let (file, book) = LedgerFile::open(&home.join("providers"), name, minute(SystemTime::now()))?;
+        Ok(Self(Mutex::new(State { book, unwritten: Book::default(), file: Some(file) })))
     }
 
-    /// Where a provider called `name` keeps its figures below `home`.
-    pub(crate) fn folder(home: &Path, name: &str) -> PathBuf {
-        home.join("providers").join(name)
-    }
-
-    /// Adds what one call took.
+    /// Adds what one call took. Once this returns it outlives the process, though not the machine: it is with the
+    /// system, which need not have brought it to the disk.
     pub(crate) fn add(&self, agent: Option<&str>, usage: &Usage) {
         let sum = Sum {
             calls: 1,
@@ -99,16 +91,25 @@ impl Ledger {
         let now = minute(SystemTime::now());
         let mut state = self.state();
         state.book.add(now, &line);
+        if state.file.is_none() {
+            return;
+        }
+        let is_refused = !state.unwritten.is_empty();
         state.unwritten.add(now, &line);
-        state.write_if_due();
+        // A disk that refuses is not asked again by every call.
+        if !is_refused {
+            state.write();
+        }
     }
 
-    /// Writes what waits for it. Called about twice a second.
+    /// Writes what the disk has refused so far, and the file anew when it has grown. Called about twice a second.
     pub(crate) fn settle(&self) {
-        self.state().write_if_due();
+        let mut state = self.state();
+        state.write();
+        state.compact(minute(SystemTime::now()));
     }
 
-    /// What was used since `since`, a line for each asker and model; also of replicas that are gone.
+    /// What was used since `since`, a line for each asker and model; also of providers of this home that are gone.
     pub(crate) fn lines(&self, since: SystemTime) -> Vec<Line> {
         let mut state = self.state();
         state.inherit(minute(SystemTime::now()));
@@ -121,34 +122,29 @@ impl Ledger {
 }
 
 impl State {
-    fn write_if_due(&mut self) {
-        if self.written.is_none_or(|written| written.elapsed() >= WRITE_EVERY) {
-            self.write();
-        }
-    }
-
     fn inherit(&mut self, now: u64) {
         let inherited = self.file.as_mut().map(|file| file.inherit(now));
         match inherited {
             Some(Ok(book)) => book.entries().for_each(|Entry { minute, line }| self.book.add(minute, &line)),
-            Some(Err(why)) => tracing::warn!(%why, "what replicas have left behind that are gone is not counted"),
+            Some(Err(why)) => tracing::warn!(%why, "what providers have left behind that are gone is not counted"),
             None => {}
         }
     }
 
     fn write(&mut self) {
-        let Some(file) = &mut self.file else {
-            self.unwritten = Book::default();
-            return;
-        };
-        if self.unwritten.is_empty() {
-            return;
-        }
-        self.written = Some(Instant::now());
+        let Some(file) = self.file.as_mut().filter(|_| !self.unwritten.is_empty()) else { return };
         match file.append(&self.unwritten) {
             Ok(()) => self.unwritten = Book::default(),
-            // It is tried again with what comes then.
-            Err(why) => tracing::warn!(%why, "what calls cost is not written down"),
+            Err(why) => tracing::warn!(%why, "what calls cost is not written down yet"),
+        }
+    }
+
+    fn compact(&mut self, now: u64) {
+        let Some(file) = self.file.as_mut().filter(|file| file.has_grown()) else { return };
+        self.book = std::mem::take(&mut self.book).folded(now);
+        match file.rewrite(&self.book) {
+            Ok(()) => self.unwritten = Book::default(),
+            Err(why) => tracing::warn!(%why, "the file of what calls cost stays long"),
         }
     }
 }

@@ -224,7 +224,7 @@ impl Provider {
         };
         let own_prices = std::env::var_os(PRICES_VARIABLE).filter(|path| !path.is_empty());
         let ledger = match self.home.clone().or_else(mesh::home) {
-            Some(home) => Ledger::open(&Ledger::folder(&home, agent))?,
+            Some(home) => Ledger::open(&home, agent)?,
             None => Ledger::in_memory(),
         };
         Ok(Service {

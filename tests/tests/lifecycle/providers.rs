@@ -1,5 +1,7 @@
 //! Models as agents, and what their answers took.
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::stage::Stage;
@@ -31,6 +33,19 @@ fn a_model_is_started_asked_and_paid_for_and_its_figures_outlive_it() {
     start();
     assert_eq!(costs(&stage, &[])["total"], before["total"]);
     assert!(stage.succeed(&["costs"]).contains("planner"));
+}
+
+#[test]
+fn what_a_provider_used_that_was_killed_is_told_to_the_last_call_by_another_one() {
+    let stage = Stage::new();
+    stage.succeed(&["start", "-d", "--wait", "provider", "--model", "local", "--name", "left"]);
+    stage.succeed(&["start", "-d", "--wait", "provider", "--model", "local"]);
+    for _ in 0..3 {
+        stage.succeed(&["call", "local_provider", QUESTION]);
+    }
+    let killed = stage.nodes().into_iter().find(|node| node.name == "local-provider").unwrap();
+    kill(Pid::from_raw(i32::try_from(killed.pid).unwrap()), Signal::SIGKILL).unwrap();
+    assert_eq!(costs(&stage, &[])["total"]["calls"], 3);
 }
 
 #[test]
