@@ -53,6 +53,14 @@ impl Directory {
         directory
     }
 
+    /// The replica whose id is `id`, and its agent's name.
+    pub(super) fn replica(&self, id: &str) -> Option<(&Arc<str>, &Replica)> {
+        self.agents.iter().find_map(|(name, agent)| {
+            let replica = agent.replicas.iter().find(|replica| replica.owner.agent.as_str() == id)?;
+            Some((name, replica))
+        })
+    }
+
     /// What clients would notice if it changed.
     pub(super) fn signature(&self) -> Signature {
         let tools = |agent: &Agent| {

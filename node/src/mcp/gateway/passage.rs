@@ -14,7 +14,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use mesh_gossip::catalog::Owner;
 use rmcp::RoleServer;
-use rmcp::model::{ClientCapabilities, LoggingLevel, ServerRequest};
+use rmcp::model::{ClientCapabilities, LoggingLevel, ServerRequest, TASKS_EXTENSION_ID};
 use rmcp::service::{Peer, RequestContext, ServiceError};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -23,6 +23,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::directory::Replica;
 use super::link::{Link, Message, Messages};
+use super::session::task;
 use super::wire::{Unanswered, Wire};
 use crate::call::exchange::travelling;
 use crate::mcp::endpoint::SESSION_HEADER;
@@ -127,7 +128,7 @@ impl Passage<'_> {
             let answer = self.pass_to(replica, &replicas, method, subject, &params, &told);
             let late = |_| Unanswered::Lost("no answer in time".to_owned());
             last = match timeout_at(self.deadline, answer).await.map_err(late).flatten() {
-                Ok(result) => return Ok(result),
+                Ok(result) => return Ok(task::named(result, replica)),
                 Err(error @ Unanswered::Unreachable(_)) => error,
                 Err(error @ Unanswered::Lost(_)) if self.is_repeatable && !told.load(Ordering::Relaxed) => error,
                 Err(error) => return Err(error),
@@ -225,7 +226,7 @@ impl Passage<'_> {
         }
     }
 
-    /// What the client says of itself, without what only an agent's own endpoint serves.
+    /// What the client says of itself, without what is not passed on.
     fn hello(&self) -> JsonObject {
         let said = self.context.peer.peer_info().map(|info| json!(*info));
         let Some(Value::Object(mut hello)) = said else { return JsonObject::new() };
@@ -235,8 +236,9 @@ impl Passage<'_> {
 
     fn capabilities(&self) -> ClientCapabilities {
         let mut able = self.context.client_capabilities().unwrap_or_default();
-        // Tasks among them, which would be asked for at `/mesh/mcp` again, where nobody knows whose they are.
-        able.extensions = None;
+        if let Some(extensions) = &mut able.extensions {
+            extensions.retain(|name, _| name == TASKS_EXTENSION_ID);
+        }
         able
     }
 

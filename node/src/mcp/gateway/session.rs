@@ -2,18 +2,19 @@
 #![expect(deprecated, reason = "clients of earlier protocols have logging, and rely on it")]
 
 mod call;
+pub(super) mod task;
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use http::request::Parts;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestParams, CompleteResult, ErrorCode,
-    GetPromptRequestParams, GetPromptResponse, GetPromptResult, Implementation, ListPromptsResult,
-    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, LoggingLevel, PaginatedRequestParams, Prompt,
-    ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, Reference, Resource, ResourceTemplate,
-    ResultType, ServerCapabilities, ServerConfig, SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter,
-    UnsubscribeRequestParams,
+    CallToolRequestParams, CallToolResponse, CallToolResult, CancelTaskParams, CompleteRequestParams, CompleteResult,
+    ErrorCode, GetPromptRequestParams, GetPromptResponse, GetPromptResult, GetTaskParams, GetTaskResult,
+    Implementation, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, LoggingLevel,
+    PaginatedRequestParams, Prompt, ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, Reference,
+    Resource, ResourceTemplate, ResultType, ServerCapabilities, ServerConfig, SetLevelRequestParams,
+    SubscribeRequestParams, SubscriptionFilter, UnsubscribeRequestParams, UpdateTaskParams,
 };
 use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
@@ -146,7 +147,8 @@ impl ServerHandler for Session {
             .enable_resources_list_changed()
             .enable_resources_subscribe()
             .enable_completions()
-            .enable_logging();
+            .enable_logging()
+            .enable_tasks();
         let mut info = ServerConfig::new(capabilities.build());
         info.server_info = Implementation::new("mesh", env!("CARGO_PKG_VERSION"));
         info
@@ -274,6 +276,19 @@ impl ServerHandler for Session {
         // What earlier protocols leave out; rmcp takes it out again for their clients.
         result.result_type.get_or_insert(ResultType::COMPLETE);
         Ok(result)
+    }
+
+    async fn get_task(&self, request: GetTaskParams, context: Asked) -> Answer<GetTaskResult> {
+        let result = self.ask_about_task(&request.task_id, "tasks/get", &request, &context).await?;
+        serde_json::from_value(Value::Object(result)).map_err(internal)
+    }
+
+    async fn update_task(&self, request: UpdateTaskParams, context: Asked) -> Answer<()> {
+        self.ask_about_task(&request.task_id, "tasks/update", &request, &context).await.map(drop)
+    }
+
+    async fn cancel_task(&self, request: CancelTaskParams, context: Asked) -> Answer<()> {
+        self.ask_about_task(&request.task_id, "tasks/cancel", &request, &context).await.map(drop)
     }
 
     async fn set_level(&self, request: SetLevelRequestParams, _: Asked) -> Answer<()> {

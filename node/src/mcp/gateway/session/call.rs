@@ -116,7 +116,7 @@ impl Session {
         Ok(self.passed(&thing, way, params, context).await?)
     }
 
-    async fn passed(
+    pub(super) async fn passed(
         &self,
         thing: &Thing,
         way: Way<'_>,
@@ -160,12 +160,12 @@ impl Session {
 }
 
 /// What is passed on, and to whom.
-struct Way<'a> {
-    replicas: Vec<&'a Replica>,
-    method: &'static str,
+pub(super) struct Way<'a> {
+    pub(super) replicas: Vec<&'a Replica>,
+    pub(super) method: &'static str,
     /// The name of what it is about.
-    subject: &'a str,
-    is_repeatable: bool,
+    pub(super) subject: &'a str,
+    pub(super) is_repeatable: bool,
 }
 
 /// The question that a result is, if it is one.
