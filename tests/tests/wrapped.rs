@@ -227,6 +227,7 @@ async fn what_a_server_asks_is_asked_of_the_client_that_calls_near_and_far() {
     let error = door.caller().call(request).await.unwrap_err();
     let CallError::Fault { fault, .. } = &error else { panic!("{error}") };
     assert!(fault.message.contains("nobody can be asked"), "{error}");
+    assert!(fault.message.contains("-32601"), "as MCP says it: {error}");
 }
 
 /// A server whose tools die of the first call, and leave a file behind by which later ones see that somebody did.

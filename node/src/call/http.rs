@@ -212,11 +212,11 @@ impl Http {
                 if let Some(update) = message.update(attempt.pieces) {
                     has_begun |= attempt.outlet.is_open();
                     attempt.outlet.send(update).await;
-                } else if let (Some(_), Some(asked)) = (&message.method, message.id) {
+                } else if let (Some(method), Some(asked)) = (&message.method, message.id) {
                     let mut headers = HeaderMap::new();
                     add_session(&mut headers, session);
                     // A server that cannot be told waits in vain, until our deadline.
-                    let _ = self.post(url, message::not_understood(asked), headers).await;
+                    let _ = self.post(url, message::answer(asked, method), headers).await;
                 }
             }
         }

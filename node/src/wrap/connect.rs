@@ -2,12 +2,13 @@
 #![expect(deprecated, reason = "MCP is about to drop sampling; servers that sample are about to stay")]
 
 use std::error::Error;
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rmcp::model::{
     ClientCapabilities, ClientConfig, CreateMessageRequestParams, CreateMessageResult, ElicitRequestParams,
-    ElicitResult, Implementation, ProtocolVersion, ResourceUpdatedNotificationParam,
+    ElicitResult, ErrorCode, Implementation, ListRootsResult, ProtocolVersion, ResourceUpdatedNotificationParam,
 };
 use rmcp::service::{
     ClientInitializeError, InboundStreamOrigin, NotificationContext, RequestContext, RoleClient, RunningService,
@@ -18,7 +19,7 @@ use rmcp::{ClientHandler, ErrorData, service::ClientLifecycleMode, transport::as
 use tokio::time::timeout;
 
 use super::process::Process;
-use super::relay::{Change, Relay, Tap};
+use super::relay::{Change, NobodyToAsk, Relay, Tap};
 use super::{Server, Wrapped};
 use crate::mcp::client::{AskError, ClientHandle};
 
@@ -119,14 +120,23 @@ impl Handler {
     /// Whom the server means when it asks something.
     fn client(&self, context: &RequestContext<RoleClient>) -> Result<ClientHandle, ErrorData> {
         let origin = context.extensions.get::<InboundStreamOrigin>();
-        self.0.client(origin).map_err(|nobody| ErrorData::invalid_request(nobody.to_string(), None))
+        self.0.client(origin).map_err(|nobody| match nobody {
+            NobodyToAsk::NoClient => unable(&nobody),
+            NobodyToAsk::NoCall | NobodyToAsk::SeveralCalls => ErrorData::invalid_request(nobody.to_string(), None),
+        })
     }
+}
+
+/// What a server is told that asks for what whoever calls cannot do, though we can for others.
+fn unable(why: &dyn Display) -> ErrorData {
+    ErrorData::new(ErrorCode::METHOD_NOT_FOUND, why.to_string(), None)
 }
 
 /// What a server is told whose question has no answer.
 fn unanswered(error: AskError) -> ErrorData {
     match error {
         AskError::Refused(ServiceError::McpError(refusal)) => refusal,
+        error @ AskError::Unable(_) => unable(&error),
         error => ErrorData::invalid_request(error.to_string(), None),
     }
 }
@@ -153,6 +163,10 @@ impl ClientHandler for Handler {
         context: RequestContext<RoleClient>,
     ) -> Result<CreateMessageResult, ErrorData> {
         self.client(&context)?.sample(conversation).await.map_err(unanswered)
+    }
+
+    async fn list_roots(&self, _context: RequestContext<RoleClient>) -> Result<ListRootsResult, ErrorData> {
+        Err(unable(&"roots are those of a connection, which calls of several clients share here"))
     }
 
     async fn on_prompt_list_changed(&self, _context: NotificationContext<RoleClient>) {

@@ -110,10 +110,17 @@ pub(in crate::call) enum Pieces {
     Json,
 }
 
-/// What a server is told that asks us something, which nobody here can answer.
-pub(super) fn not_understood(id: &RawValue) -> Bytes {
-    let error = format!(r#"{{"code":{METHOD_NOT_FOUND},"message":"this client answers no requests"}}"#);
-    format!(r#"{{"jsonrpc":"2.0","id":{},"error":{error}}}"#, id.get()).into()
+/// What a server is told that asks us something: that we are there, or that nobody who calls from here can be asked, as
+/// [`initialize`] said.
+pub(super) fn answer(id: &RawValue, method: &str) -> Bytes {
+    let outcome = match method {
+        "ping" => r#""result":{}"#.to_owned(),
+        _ => {
+            let why = Value::from(format!("{method} is not supported: an agent calls, and it has no client to ask"));
+            format!(r#""error":{{"code":{METHOD_NOT_FOUND},"message":{why}}}"#)
+        }
+    };
+    format!(r#"{{"jsonrpc":"2.0","id":{},{outcome}}}"#, id.get()).into()
 }
 
 impl Pieces {
@@ -249,7 +256,7 @@ impl CallToolResult<'_> {
 mod tests {
     use serde_json::{Map, Value, json};
 
-    use super::{Message, Pieces, call_tool};
+    use super::{Message, Pieces, answer, call_tool};
     use crate::context::Update;
     use crate::tool::{FaultKind, Payload};
 
@@ -312,6 +319,18 @@ mod tests {
             let text = json!({"method": "notifications/progress", "params": {"progress": 1, "message": message}});
             let update = serde_json::from_str::<Message<'_>>(&text.to_string()).unwrap().update(Some(pieces));
             assert_eq!(update, Some(Update::Chunk(chunk.into())));
+        }
+    }
+
+    #[test]
+    fn a_server_that_asks_is_told_that_nobody_can_be_asked_and_that_we_are_there() {
+        let id = |text: &str| serde_json::value::RawValue::from_string(text.to_owned()).unwrap();
+        let said = |text: &str, method| serde_json::from_slice::<Value>(&answer(&id(text), method)).unwrap();
+        assert_eq!(said("7", "ping"), json!({"jsonrpc": "2.0", "id": 7, "result": {}}));
+        for method in ["sampling/createMessage", "elicitation/create", "roots/list", "\"\\"] {
+            let refusal = said("\"a\"", method);
+            assert_eq!((&refusal["id"], &refusal["error"]["code"]), (&json!("a"), &json!(-32601)));
+            assert!(refusal["error"]["message"].as_str().unwrap().starts_with(method));
         }
     }
 
