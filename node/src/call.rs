@@ -160,7 +160,9 @@ impl Caller {
         }
         let inner = &*self.inner;
         inner.budget.earn();
-        Course::begin(inner, request, updates).await.run().await
+        let course = Course::begin(inner, request, updates).await;
+        // Boxed it is not copied into each of the futures around it: it takes kilobytes.
+        Box::pin(course.run()).await
     }
 
     /// From now on `registry`, this node's own, hears when its agents cannot be reached.

@@ -15,6 +15,7 @@ pub mod serve;
 
 mod intake;
 mod pulse;
+mod receipts;
 
 #[cfg(test)]
 mod tests;

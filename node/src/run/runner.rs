@@ -116,7 +116,8 @@ impl Runner {
         let cancelled = arrival.cancelled.clone();
         let call = (member, arrival.id);
         let inner = Arc::clone(&self.0);
-        let run = |cancelled| async move { inner.take(Arrival { cancelled, ..arrival }).await };
+        // Boxed it is not copied into each of the futures around it: it takes kilobytes.
+        let run = |cancelled| Box::pin(async move { inner.take(Arrival { cancelled, ..arrival }).await });
         self.0.once.run(call, &cancelled, run).await
     }
 

@@ -15,6 +15,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::intake::{Intake, NoCall};
+use super::receipts::{Receipt, Receipts};
 use super::{CALLS, PULSES, code_of, frame, pulse};
 use crate::context::{Origin, Outlet, Update};
 use crate::run::{Arrival, Dispatch};
@@ -67,6 +68,7 @@ struct Shared {
     intake: Arc<Intake>,
     is_draining: AtomicBool,
     calls: TaskTracker,
+    receipts: Arc<Receipts>,
     stop: CancellationToken,
 }
 
@@ -84,8 +86,11 @@ pub async fn serve(gossip: &Gossip, dispatch: Arc<dyn Dispatch>, limits: ServeLi
         intake: Intake::new(limits.argument_bytes),
         is_draining: AtomicBool::new(false),
         calls: TaskTracker::new(),
+        receipts: Arc::default(),
         stop: stop.clone(),
     });
+    let tell = Arc::clone(&shared.receipts).tell(Arc::clone(&shared.dispatch));
+    tokio::spawn(stop.clone().run_until_cancelled_owned(tell));
     let entrance = |take: fn(&Arc<Shared>, MemberStream) -> Option<Work>| {
         Arc::new(Entrance { shared: Arc::downgrade(&shared), take })
     };
@@ -142,7 +147,8 @@ impl Shared {
             return None;
         };
         let stop = self.stop.clone();
-        let call = serve_one(Arc::clone(self), stream, place);
+        // Boxed it is not copied into each of the futures around it: it takes kilobytes.
+        let call = Box::pin(serve_one(Arc::clone(self), stream, place));
         Some(Box::pin(self.calls.track_future(async move {
             stop.run_until_cancelled(call).await;
         })))
@@ -174,7 +180,7 @@ fn refuse(mut stream: MemberStream, fault: Fault) {
 async fn serve_one(shared: Arc<Shared>, mut stream: MemberStream, place: OwnedSemaphorePermit) {
     let member = stream.member;
     let mut answer = Answer(Some(&mut stream.send));
-    let gone = answer.gone();
+    let mut gone = Box::pin(answer.gone());
     match shared.intake.read(&mut stream.receive).await {
         Err(NoCall::Gone) => {}
         Err(NoCall::Refused(fault)) => {
@@ -216,15 +222,12 @@ async fn serve_one(shared: Arc<Shared>, mut stream: MemberStream, place: OwnedSe
             };
             let guard = cancelled.clone().drop_guard();
             let served = run(&*shared.dispatch, arrival, updates, answer, until);
-            tokio::pin!(gone);
             let is_answered = until_gone(served, gone.as_mut(), &cancelled).await;
             guard.disarm();
             drop((held, place));
             if is_answered {
-                // Whoever drains waits for us as well: a goodbye must not overtake the result.
-                if timeout(CLEAN_UP, gone).await == Ok(Gone::GaveUp) {
-                    shared.dispatch.delivered(&key);
-                }
+                let under_way = shared.calls.token();
+                shared.receipts.follow(Receipt { call: key, gone, _stream: stream, _under_way: under_way });
             }
         }
     }
@@ -238,6 +241,7 @@ async fn until_gone(
 ) -> bool {
     tokio::pin!(run);
     let why = tokio::select! {
+        biased;
         () = &mut run => return true,
         why = gone => why,
     };
@@ -277,7 +281,7 @@ async fn run(
 
 /// How a caller went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Gone {
+pub(super) enum Gone {
     /// It has the result, or said that it wants none.
     GaveUp,
     /// The connection to it broke.

@@ -41,6 +41,8 @@ pub(super) struct Tools {
     pub(super) cancelled: watch::Sender<usize>,
     /// Runs that are over, one way or the other.
     pub(super) over: watch::Sender<usize>,
+    /// Results that are known to have come to their callers.
+    pub(super) delivered: watch::Sender<usize>,
     /// Bytes of chunks that `pour` got rid of.
     pub(super) poured: AtomicUsize,
     /// Whether calls that come are said to be under way already.
@@ -61,6 +63,10 @@ impl Drop for Over<'_> {
 impl Dispatch for Tools {
     fn knows(&self, _: &CallKey) -> bool {
         self.knows.load(Ordering::SeqCst)
+    }
+
+    fn delivered(&self, _: &CallKey) {
+        self.delivered.send_modify(|delivered| *delivered += 1);
     }
 
     async fn run(&self, arrival: Arrival) -> Result<Payload, Fault> {

@@ -28,6 +28,17 @@ async fn results_come_back_as_the_tool_wrote_them() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn that_results_have_come_is_found_out_without_another_call_and_they_are_under_way_until_then() {
+    let pair = pair().await;
+    for _ in 0..3 {
+        pair.call(outgoing("echo", "{}")).await.unwrap();
+    }
+    counts(&pair.tools.delivered, 3).await;
+    let drained = tokio::time::timeout(PATIENCE, pair.server.drain(2 * PATIENCE)).await;
+    assert!(drained.is_ok() && pair.server.under_way() == 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_travels_with_a_call_arrives_and_the_deadline_shrinks() {
     let pair = pair().await;
     let scope = Scope {
