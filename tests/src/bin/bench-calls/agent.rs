@@ -46,8 +46,8 @@ pub(crate) async fn provide() -> Result<()> {
     Ok(())
 }
 
-/// The same for an agent with one tool, which announces when it sees `count` agents, how many it dialled for that, and
-/// how many it wrongly suspected meanwhile.
+/// The same for an agent with one tool, which announces when it sees `count` agents, how many it dialled for that, how
+/// many it wrongly suspected meanwhile, how many datagrams it sent, and how often it woke up.
 pub(crate) async fn look_on(count: usize) -> Result<()> {
     let agent = Agent::new("onlooker").tool::<sign>().start().await?;
     let mut views = agent.node().gossip().watch();
@@ -55,7 +55,8 @@ pub(crate) async fn look_on(count: usize) -> Result<()> {
     views.wait_for(sees_all).await?;
     let when = now_ms();
     let metrics = agent.node().gossip().metrics().await?;
-    announce(&format!("{when} {} {}", metrics.quic.dialled, metrics.counts.suspicions));
+    let (counts, sent) = (metrics.counts, metrics.datagrams.sent);
+    announce(&format!("{when} {} {} {sent} {}", metrics.quic.dialled, counts.suspicions, counts.wakeups));
     signal(SignalKind::terminate())?.recv().await;
     agent.stop().await;
     Ok(())

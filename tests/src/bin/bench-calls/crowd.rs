@@ -37,7 +37,8 @@ pub(crate) async fn measure(effort: &Effort, crowd: Option<usize>) -> Result<Vec
         agents.push(mesh.launch_onlooker(count)?);
     }
     let last = now_ms();
-    let (mut complete, mut dialled, mut suspected, mut cpu) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut complete, mut cpu) = (Vec::new(), Vec::new());
+    let mut deeds: [Vec<f64>; 4] = Default::default();
     for agent in &mut agents {
         let left = PATIENCE.saturating_sub(begin.elapsed());
         let Ok(said) = timeout(left, agent.ready()).await else {
@@ -46,12 +47,10 @@ pub(crate) async fn measure(effort: &Effort, crowd: Option<usize>) -> Result<Vec
         };
         let said = said?;
         let said: Vec<f64> = said.split(' ').map(str::parse).collect::<Result<_, _>>()?;
-        let [when, dials, suspicions] = said[..] else {
-            bail!("when it saw all, how many it dialled, and how many it suspected; not {said:?}")
-        };
-        complete.push(when);
-        dialled.push(dials);
-        suspected.push(suspicions);
+        let [when, did @ ..] = &said[..] else { bail!("when it saw all, and what it did; not {said:?}") };
+        ensure!(did.len() == deeds.len(), "all that it did, not {said:?}");
+        complete.push(*when);
+        deeds.iter_mut().zip(did).for_each(|(all, one)| all.push(*one));
     }
     for agent in &agents {
         cpu.push(cpu_ms(agent.pid().context("an agent has ended by itself")?)?);
@@ -62,8 +61,10 @@ pub(crate) async fn measure(effort: &Effort, crowd: Option<usize>) -> Result<Vec
         ("started_s", (last - first) / 1e3),
         ("half_see_all_s", (median(&complete) - first) / 1e3),
         ("see_all", fraction(see_all, 1)),
-        ("dials_each", median(&dialled)),
-        ("suspicions_each", median(&suspected)),
+        ("dials_each", median(&deeds[0])),
+        ("suspicions_each", median(&deeds[1])),
+        ("datagrams_each", median(&deeds[2])),
+        ("wakeups_each", median(&deeds[3])),
         ("cpu_ms_each", median(&cpu)),
     ])];
     if effort.wants("list_200_ms") {
