@@ -38,7 +38,7 @@ pub(super) const INTAKE_BYTES: usize = 64 << 20;
 /// How many streams a member may have open to us.
 pub(super) const STREAMS: u32 = 64;
 
-/// The same on a connection over which streams of registered kinds were opened: calls may take long.
+/// The same once it opened one of a registered kind: calls may take long.
 pub(super) const WANTED_STREAMS: u32 = 1_024;
 
 /// What the endpoint asks about others. The answers may change at any time and count from the next question on.

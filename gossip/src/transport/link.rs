@@ -27,6 +27,7 @@ pub(super) struct Link {
     /// Our own part in opening it.
     pub(super) role: Role,
     is_wide: AtomicBool,
+    is_busy: AtomicBool,
     usage: watch::Sender<Usage>,
     retired: CancellationToken,
 }
@@ -51,8 +52,18 @@ impl Link {
         role: Role,
     ) -> Arc<Self> {
         let usage = watch::Sender::new(Usage { streams: 0, last: Instant::now() });
-        let (is_wide, retired) = (AtomicBool::new(false), CancellationToken::new());
-        Arc::new(Self { connection, member, session, key, role, is_wide, usage, retired })
+        let (is_wide, is_busy) = (AtomicBool::new(false), AtomicBool::new(false));
+        Arc::new(Self {
+            connection,
+            member,
+            session,
+            key,
+            role,
+            is_wide,
+            is_busy,
+            usage,
+            retired: CancellationToken::new(),
+        })
     }
 
     /// Allows a proved member what members may do.
@@ -66,6 +77,14 @@ impl Link {
     pub(super) fn widen(&self) {
         if !self.is_wide.swap(true, Ordering::Relaxed) {
             self.connection.set_receive_window(WANTED_BYTES.into());
+        }
+    }
+
+    /// Lets the member open many streams, because it opened one that may take long. Not before: quinn keeps a place for each
+    /// that is allowed, which costs more than the handshake did.
+    pub(super) fn expect_many(&self) {
+        self.widen();
+        if !self.is_busy.swap(true, Ordering::Relaxed) {
             self.connection.set_max_concurrent_bi_streams(WANTED_STREAMS.into());
         }
     }

@@ -349,7 +349,7 @@ fn abandon(shared: &Shared, reason: Reset, send: &mut SendStream, receive: &mut 
 fn hand_on(shared: &Shared, kind: u8, stream: MemberStream) -> Option<Work> {
     let handed = match shared.handler(kind) {
         Some(handler) => {
-            stream.link.link().widen();
+            stream.link.link().expect_many();
             handler.take(stream)
         }
         None => Err((Reset::UnknownKind, Box::new(stream))),

@@ -16,8 +16,8 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{AlwaysResolvesServerRawPublicKeys, NoServerSessionStorage};
 use rustls::sign::CertifiedKey;
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, PeerIncompatible, SignatureAlgorithm,
-    SignatureScheme,
+    CertificateError, CipherSuite, DigitallySignedStruct, DistinguishedName, Error, PeerIncompatible,
+    SignatureAlgorithm, SignatureScheme,
 };
 
 use crate::id::{MemberId, PublicKey};
@@ -43,7 +43,7 @@ impl Identity {
         let mut spki = SPKI_PREFIX.to_vec();
         spki.extend_from_slice(&signer.public_key().0);
         let certified = CertifiedKey::new(vec![CertificateDer::from(spki.clone())], Arc::new(Key { signer, spki }));
-        Self { provider: Arc::new(rustls::crypto::ring::default_provider()), certified: Arc::new(certified) }
+        Self { provider: Arc::new(provider()), certified: Arc::new(certified) }
     }
 
     /// What a listener needs. Without tickets and session storage there is nothing to resume, so that every connection
@@ -75,6 +75,13 @@ impl Identity {
         let config = QuicClientConfig::try_from(config).map_err(|error| Error::General(error.to_string()))?;
         Ok((config, answerer))
     }
+}
+
+/// All suites, those with SHA-256 first: processors compute it themselves, and most of a short connection is key schedule.
+fn provider() -> CryptoProvider {
+    let mut provider = rustls::crypto::ring::default_provider();
+    provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
+    provider
 }
 
 /// The key that the other end of a finished handshake showed; `None` is a handshake of somebody else's making.
