@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+pub(crate) use codec::Unpacker;
 pub use codec::{BadValue, MAX_LIST, MAX_OFFERS_BYTES, MAX_TOOLS};
 pub use name::{AgentId, MAX_AGENT_ID_BYTES, NotAnAgentId};
 pub(crate) use needs::Needs;

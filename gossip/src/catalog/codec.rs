@@ -5,6 +5,8 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use zstd::bulk::Decompressor;
+use zstd::zstd_safe::get_frame_content_size;
 
 use super::name::is_name;
 use super::offer::{Health, Offers};
@@ -67,7 +69,12 @@ impl Offers {
     /// # Errors
     /// [`BadValue`] says why not; nothing is allocated beyond a small multiple of [`MAX_OFFERS_BYTES`].
     pub fn decode(value: &[u8]) -> Result<Self, BadValue> {
-        let offers: Self = unpack(value, "the size of the offers", MAX_OFFERS_BYTES)?;
+        Self::read(value, &mut Unpacker::default())
+    }
+
+    /// The same for whoever reads many: with an unpacker of its own.
+    pub(crate) fn read(value: &[u8], unpacker: &mut Unpacker) -> Result<Self, BadValue> {
+        let offers: Self = unpacker.unpack(value, "the size of the offers", MAX_OFFERS_BYTES)?;
         offers.check()?;
         Ok(offers)
     }
@@ -113,7 +120,7 @@ impl Health {
     /// # Errors
     /// [`BadValue`] says why not.
     pub fn decode(value: &[u8]) -> Result<Self, BadValue> {
-        unpack(value, "the size of the health record", MAX_HEALTH_BYTES)
+        Unpacker::default().unpack(value, "the size of the health record", MAX_HEALTH_BYTES)
     }
 }
 
@@ -144,17 +151,32 @@ fn pack<T: Serialize>(value: &T, what: &'static str, bound: usize) -> Result<Vec
     Ok(packed)
 }
 
-fn unpack<T: DeserializeOwned>(value: &[u8], what: &'static str, bound: usize) -> Result<T, BadValue> {
-    let packed = match value.split_first() {
-        Some((&FORMAT, packed)) => packed,
-        Some((&format, _)) if format > FORMAT => return Err(BadValue::UnknownFormat(format)),
-        _ => return Err(BadValue::Malformed),
-    };
-    let said = zstd::zstd_safe::get_frame_content_size(packed).map_err(|_| BadValue::Malformed)?;
-    let size = said.map_or(bound, |size| usize::try_from(size).unwrap_or(usize::MAX));
-    at_most(what, size, bound)?;
-    let json = zstd::bulk::decompress(packed, size).map_err(|_| BadValue::Malformed)?;
-    serde_json::from_slice(&json).map_err(|_| BadValue::Malformed)
+/// What unpacking one value after the other takes: some 100 KB, which cost more to make than to use.
+#[derive(Default)]
+pub(crate) struct Unpacker(Option<Decompressor<'static>>);
+
+impl Unpacker {
+    /// Gives the memory back until it is needed again.
+    pub(crate) fn rest(&mut self) {
+        self.0 = None;
+    }
+
+    fn unpack<T: DeserializeOwned>(&mut self, value: &[u8], what: &'static str, bound: usize) -> Result<T, BadValue> {
+        let packed = match value.split_first() {
+            Some((&FORMAT, packed)) => packed,
+            Some((&format, _)) if format > FORMAT => return Err(BadValue::UnknownFormat(format)),
+            _ => return Err(BadValue::Malformed),
+        };
+        let said = get_frame_content_size(packed).map_err(|_| BadValue::Malformed)?;
+        let size = said.map_or(bound, |size| usize::try_from(size).unwrap_or(usize::MAX));
+        at_most(what, size, bound)?;
+        let decompressor = match &mut self.0 {
+            Some(decompressor) => decompressor,
+            None => self.0.insert(Decompressor::new().expect("a decompressor without a dictionary is only memory")),
+        };
+        let json = decompressor.decompress(packed, size).map_err(|_| BadValue::Malformed)?;
+        serde_json::from_slice(&json).map_err(|_| BadValue::Malformed)
+    }
 }
 
 #[cfg(test)]

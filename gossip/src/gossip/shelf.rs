@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use tracing::debug;
 
 use super::keys::{Subject, subject};
-use crate::catalog::{self, AgentId, Catalog, Health, Offers, Owner};
+use crate::catalog::{self, AgentId, Catalog, Health, Offers, Owner, Unpacker};
 use crate::effects::Standing;
 use crate::id::MemberId;
 use crate::moment::Moment;
@@ -31,6 +31,8 @@ pub(super) struct Shelf {
     /// Members that are gone and spoke for others, and since when that is known.
     survived: BTreeMap<MemberId, Option<Moment>>,
     schema_bytes: usize,
+    /// Hundreds of offers may come at once; it rests when a moment has passed.
+    unpacker: Unpacker,
 }
 
 impl Shelf {
@@ -62,6 +64,7 @@ impl Shelf {
 
     /// Gives up the agents of members that have been gone for as long as they are waited for. Says whether there were any.
     pub(super) fn give_up(&mut self, now: Moment, patience: Duration) -> bool {
+        self.unpacker.rest();
         let mut late = Vec::new();
         for (member, since) in &mut self.survived {
             if now.since(*since.get_or_insert(now)) >= patience {
@@ -116,7 +119,7 @@ impl Shelf {
     }
 
     fn take_offers(&mut self, member: MemberId, agent: AgentId, value: Option<Bytes>) {
-        let offers = match value.map(|value| Offers::decode(&value)).transpose() {
+        let offers = match value.map(|value| Offers::read(&value, &mut self.unpacker)).transpose() {
             Ok(offers) => offers.map(Arc::new),
             Err(error) => return debug!(%member, %agent, %error, "offers that cannot be read"),
         };

@@ -34,8 +34,15 @@ impl Slot {
         for number in lowest..MAX_SLOTS {
             let directory = agent.join(format!("slot-{number}"));
             let failed = |source| IdentityError::Disk { path: directory.clone(), source };
-            file::make_directory(&directory).map_err(failed)?;
-            let lock = file::open_lock(&directory.join("lock")).map_err(failed)?;
+            let path = directory.join("lock");
+            // Hundreds that start at once each come by the slots of all before them: most are there.
+            let lock = match file::open_lock(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    file::make_directory(&directory).and_then(|()| file::open_lock(&path))
+                }
+                opened => opened,
+            };
+            let lock = lock.map_err(failed)?;
             match lock.try_lock() {
                 Ok(()) if directory.join("copied").exists() => {}
                 Ok(()) => return Ok(Self { agent, number, directory, _lock: lock }),
