@@ -103,6 +103,8 @@ pub struct Protocol {
     awareness: Awareness,
     /// How long it takes of late from a question to its answer.
     answers_take: Duration,
+    /// How far single answers are from that.
+    answers_vary: Duration,
     /// Running inquiries by the nonce of their direct pings.
     inquiries: BTreeMap<u64, Inquiry>,
     /// The nonces of indirect tries, to those of their inquiries.
@@ -186,6 +188,7 @@ impl Protocol {
             rumours: Rumours::default(),
             awareness: Awareness::new(start.config.awareness_max),
             answers_take: Duration::ZERO,
+            answers_vary: Duration::ZERO,
             inquiries: BTreeMap::new(),
             relay_nonces: BTreeMap::new(),
             relays: BTreeMap::new(),

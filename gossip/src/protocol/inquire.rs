@@ -142,15 +142,18 @@ impl Protocol {
     }
 
     /// How long to wait for an answer: longer while we are slow ourselves, and where all others are, as hundreds are that
-    /// start on one machine. Who never answers makes nobody wait longer.
-    fn patience(&self, is_newcomers: bool) -> Duration {
+    /// start on one machine, or take now this long and now that (RFC 6298's time-out, but slower to believe in variance, so
+    /// that single losses do not look like it). Who never answers makes nobody wait longer.
+    pub(super) fn patience(&self, is_newcomers: bool) -> Duration {
         let timeout = self.config.probe_timeout;
         let own = if is_newcomers { timeout } else { self.awareness.stretch(timeout) };
-        own.max((2 * self.answers_take).min(LONGEST_PATIENCE))
+        let spread = self.answers_take.max(4 * self.answers_vary);
+        own.max((self.answers_take + spread).min(LONGEST_PATIENCE))
     }
 
-    fn answer_took(&mut self, time: Duration) {
+    pub(super) fn answer_took(&mut self, time: Duration) {
         if self.config.doctrine == Doctrine::Careful {
+            self.answers_vary = (7 * self.answers_vary + time.abs_diff(self.answers_take)) / 8;
             self.answers_take = (7 * self.answers_take + time) / 8;
         }
     }

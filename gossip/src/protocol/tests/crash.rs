@@ -96,3 +96,20 @@ fn a_goodbye_makes_nobody_doubt_itself() {
     bench.run(Duration::from_secs(2));
     assert_eq!((bench.members[0].awareness(), bench.members[1].awareness()), (0, 0));
 }
+
+#[test]
+fn patience_follows_how_long_answers_take_and_how_much_they_vary_but_no_single_loss() {
+    let mut bench = Bench::joined(3);
+    let timeout = bench.members[0].config().probe_timeout;
+    let patience_after = |bench: &mut Bench, answers: &[u64]| {
+        answers.iter().for_each(|millis| bench.members[0].answer_took(Duration::from_millis(*millis)));
+        bench.members[0].patience(false)
+    };
+    assert_eq!(patience_after(&mut bench, &[5; 40]), timeout);
+    assert_eq!(patience_after(&mut bench, &[105]), timeout, "one answer came to the second try");
+    let slow = patience_after(&mut bench, &[300; 60]);
+    assert!(slow >= Duration::from_millis(590) && slow <= Duration::from_millis(610), "{slow:?}");
+    let now_and_then = patience_after(&mut bench, &[100, 500].repeat(30));
+    assert!(now_and_then > Duration::from_millis(1_000), "{now_and_then:?}");
+    assert_eq!(patience_after(&mut bench, &[5; 80]), timeout, "it is quiet again");
+}
