@@ -200,6 +200,7 @@ impl Gossip {
             leaving: None,
             unbegun: None,
             published: Moment::ZERO,
+            turned: Moment::ZERO,
             config,
         };
         let driver = tokio::spawn(async move {

@@ -356,6 +356,11 @@ impl Protocol {
         self.rumours.len()
     }
 
+    /// Whether so many members come at once that everybody tells of little else.
+    pub fn is_in_a_crowd(&self) -> bool {
+        self.rumours.is_crowd()
+    }
+
     /// Our whole view in eight bytes: equal with another member's when both see the same mesh.
     pub fn digest(&self) -> u64 {
         self.roster.digest().wrapping_add(fingerprint(&self.alive)).wrapping_add(self.orders.digest())

@@ -34,7 +34,8 @@ pub struct Pace {
     /// How long to wait for a rumour before asking for what [may still come](Urgency::MayComeByItself); up to half as
     /// long again is added at random. Longer saves questions, shorter saves time when a rumour is lost. Default 30 ms.
     pub hold_back: Duration,
-    /// What is due within this time goes along when its teller is asked anyway. Default 10 ms.
+    /// What is due within this time goes along when its teller is asked anyway; while much is lacking, what is due within
+    /// twice `hold_back`. Default 10 ms.
     pub gather: Duration,
     /// How many questions are under way at once. Each may bring a megabyte. Default 8.
     pub asks: usize,
@@ -42,7 +43,7 @@ pub struct Pace {
     pub blob_asks: usize,
     /// About how many members one question asks, at most [`message::MAX_WANTS`]. Default 512.
     pub wants_per_ask: usize,
-    /// From how many members on a question is shared out among several tellers. Default 64.
+    /// From how many members on a question is shared out among several tellers. Default 256.
     pub share_from: usize,
     /// Among how many tellers. Default 4.
     pub share_among: usize,
@@ -76,7 +77,7 @@ impl Default for Pace {
             asks: 8,
             blob_asks: 6,
             wants_per_ask: 512,
-            share_from: 64,
+            share_from: 256,
             share_among: 4,
             answer_within: Duration::from_secs(2),
             retry: Duration::from_millis(500),

@@ -4,7 +4,7 @@
 //! cannot starve another. Each rumour is told a bounded number of times (SWIM §4.1), the least told first; a newer one
 //! about the same subject replaces it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::id::MemberId;
@@ -49,6 +49,12 @@ const BACKLOG_LOOK: usize = 1_024;
 /// since whoever told it has told others as well. What is missed for it shows in the next comparison of views.
 const MANY: usize = 32;
 const HEARD_COUNTS: u32 = 3;
+
+/// So many newcomers within this time are a crowd. Each telling then counts as so many: everybody tells everything, and asks
+/// for what it lacks, many things at once.
+const CROWD: usize = 32;
+const CROWD_WITHIN: Duration = Duration::from_secs(5);
+const TOLD_COUNTS: u32 = 3;
 
 /// The most records told at a time.
 const RECORDS_TOLD_MAX: usize = 256;
@@ -101,9 +107,19 @@ pub enum Pick {
 pub struct Rumours {
     classes: [Class; CLASSES],
     next_order: u64,
+    /// When the last ones came, as many as make a crowd.
+    newcomers: VecDeque<Moment>,
 }
 
 impl Rumours {
+    /// Somebody has come to the mesh.
+    pub fn welcome(&mut self, now: Moment) {
+        self.newcomers.push_back(now);
+        if self.newcomers.len() > CROWD {
+            self.newcomers.pop_front();
+        }
+    }
+
     /// Starts telling a rumour, in place of an older one about the same subject. In a storm of records further ones are not
     /// told: whoever lacks them sees it by the alive record, and pulls many at once for less.
     pub fn tell(&mut self, now: Moment, subject: Subject, rumour: &Rumour) {
@@ -132,6 +148,12 @@ impl Rumours {
     /// Whether there is so much news that views differ for no other reason.
     pub fn are_many(&self) -> bool {
         self.classes.iter().any(|class| class.entries.len() >= MANY)
+    }
+
+    /// Whether hundreds are joining, from the first few dozen on.
+    pub fn is_crowd(&self) -> bool {
+        let (first, last) = (self.newcomers.front(), self.newcomers.back());
+        self.newcomers.len() == CROWD && first.zip(last).is_some_and(|(first, last)| last.since(*first) <= CROWD_WITHIN)
     }
 
     /// Whether some rumour has been told less than `limit` times.
@@ -166,8 +188,9 @@ impl Rumours {
                 }
             }
         }
+        let times = if self.is_crowd() { TOLD_COUNTS } else { 1 };
         for (class, subject) in &taken {
-            self.classes[*class].count(subject, 1);
+            self.classes[*class].count(subject, times);
         }
         taken.len()
     }
@@ -198,6 +221,7 @@ impl Rumours {
 
     /// Drops what was told often enough and is no longer fresh.
     pub fn expire(&mut self, now: Moment, limit: u32, window: Duration) {
+        self.newcomers.retain(|came| now.since(*came) <= CROWD_WITHIN);
         for class in &mut self.classes {
             let worn: Vec<Subject> = class
                 .entries

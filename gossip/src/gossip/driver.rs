@@ -39,6 +39,9 @@ use crate::transport::quic::{Arrivals, Handler, IncomingAsk, Shipment};
 /// How many datagrams are taken in before anything else has its turn.
 const DATAGRAMS_AT_ONCE: usize = 256;
 
+/// For how long news are collected while hundreds join: well below what anybody waits for an answer.
+const COLLECTING: Duration = Duration::from_millis(30);
+
 /// How often the driver looks after itself.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -83,6 +86,8 @@ pub(super) struct Driver {
     pub(super) unbegun: Option<Vec<SignedOrder>>,
     /// When the view was published last.
     pub(super) published: Moment,
+    /// When we woke up last.
+    pub(super) turned: Moment,
 }
 
 /// How much is going on beside the driver.
@@ -150,6 +155,7 @@ impl Driver {
         loop {
             let wake = self.wait().await;
             self.counts.wakeups += 1;
+            self.turned = self.now();
             let is_asked_for = matches!(wake, Wake::Request(_));
             let mut flow = self.attend(wake);
             // What waits in the sockets first: a late timer must not accuse whom an unread answer clears.
@@ -180,16 +186,23 @@ impl Driver {
     }
 
     async fn wait(&mut self) -> Wake {
+        let collecting = self.collects_until();
         let Self { ports, timers, tick, requests, life, tasks, .. } = self;
         tokio::select! {
-            arrived = ports.receive() => arrived.map_or_else(Wake::Broken, Wake::Arrived),
-            () = timers.ring() => Wake::Timer,
+            arrived = ports.receive(), if collecting.is_none() => arrived.map_or_else(Wake::Broken, Wake::Arrived),
+            () = timers.ring(collecting) => Wake::Timer,
             request = requests.recv() => Wake::Request(request),
             Some(wish) = life.wishes.recv() => Wake::Wish(wish),
             wake = arrival(&mut life.arrivals) => wake,
             Some(done) = tasks.join_next(), if !tasks.is_empty() => Wake::Done(done),
             _ = tick.tick() => Wake::Tick,
         }
+    }
+
+    /// While hundreds join, datagrams and timers wait for each other for a moment: waking up costs more than each of them.
+    fn collects_until(&self) -> Option<Moment> {
+        let until = self.turned.after(COLLECTING);
+        (self.life.protocol.is_in_a_crowd() && until > self.now()).then_some(until)
     }
 
     fn attend(&mut self, wake: Wake) -> Flow {

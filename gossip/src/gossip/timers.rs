@@ -58,14 +58,14 @@ impl Timers {
         self.waiting.pop().map(|Reverse((_, timer))| timer)
     }
 
-    /// Waits until some timer is due. Dropping the future loses nothing.
-    pub(super) async fn ring(&mut self) {
+    /// Waits until some timer is due, or until `instead`. Dropping the future loses nothing.
+    pub(super) async fn ring(&mut self, instead: Option<Moment>) {
         let now = self.now();
         if self.nudge.take_if(|at| *at <= now).is_some() {
             return;
         }
         let timers = self.waiting.peek().map(|Reverse((at, _))| *at);
-        let next = timers.into_iter().chain(self.nudge).min().unwrap_or_else(|| now.after(LONG));
+        let next = instead.or_else(|| timers.into_iter().chain(self.nudge).min()).unwrap_or_else(|| now.after(LONG));
         if next != self.set_for || self.alarm.is_elapsed() {
             self.set_for = next;
             self.alarm.as_mut().reset(self.start + next.since(Moment::ZERO));
@@ -84,14 +84,14 @@ mod tests {
         let at = |millis| Moment::ZERO.after(Duration::from_millis(millis));
         timers.add(at(30), Timer::Push);
         timers.add(at(10), Timer::Probe);
-        timers.ring().await;
+        timers.ring(None).await;
         assert!(timers.now() >= at(10) && timers.now() < at(30));
         assert_eq!(timers.due(timers.now()), Some(Timer::Probe));
         assert_eq!(timers.due(timers.now()), None);
         timers.add(at(20), Timer::Seeds);
-        timers.ring().await;
+        timers.ring(None).await;
         assert_eq!(timers.due(timers.now()), Some(Timer::Seeds));
-        timers.ring().await;
+        timers.ring(None).await;
         assert_eq!(timers.due(timers.now()), Some(Timer::Push));
     }
 
@@ -101,11 +101,11 @@ mod tests {
         let at = |millis| Moment::ZERO.after(Duration::from_millis(millis));
         timers.add(at(30), Timer::Push);
         timers.nudge(Some(at(10)));
-        timers.ring().await;
+        timers.ring(None).await;
         assert!(timers.now() >= at(10) && timers.now() < at(30));
-        timers.ring().await;
+        timers.ring(None).await;
         assert!(timers.now() < at(30));
-        timers.ring().await;
+        timers.ring(None).await;
         assert_eq!(timers.due(timers.now()), Some(Timer::Push));
     }
 }

@@ -107,6 +107,10 @@ impl Protocol {
         }
         self.roster.insert(id, Member::new(alive.clone(), turn.now), &mut self.rng);
         turn.notice(Notice::Member { alive: alive.clone(), standing: Standing::Alive });
+        // Who is told of in bulk has been there before us.
+        if via != Via::Bulk {
+            self.rumours.welcome(turn.now);
+        }
         self.pass_on(alive, via, turn);
         let share = if via == Via::Welcome { 0.0 } else { self.rng.random_range(0.0..1.0) };
         let start = turn.now.after(self.newcomer_spread().mul_f64(share));

@@ -18,7 +18,7 @@ const KEPT_FOR: Duration = Duration::from_secs(10);
 /// So many strangers are asked within [`STRANGERS_WITHIN`] without a second thought. More come up when many join at once:
 /// each is told of by somebody else.
 const STRANGERS: usize = 3;
-const STRANGERS_WITHIN: Duration = Duration::from_secs(2);
+const STRANGERS_WITHIN: Duration = KEPT_FOR;
 
 #[derive(Debug, Default)]
 pub(super) struct Acquaintances {

@@ -14,6 +14,10 @@ use crate::moment::Moment;
 /// report, and this is only for a caller that forgets.
 const OVERDUE_FACTOR: u32 = 2;
 
+/// From so much that waits on, a question takes along what would else be waited for: when hundreds join, each question by
+/// itself costs more than what it brings.
+const MUCH: usize = 16;
+
 /// How many times the first deadline doubles.
 const MAX_DOUBLINGS: u32 = 3;
 
@@ -90,7 +94,8 @@ impl Pull {
         others: &[MemberId],
         planned: &mut Vec<PlannedAsk>,
     ) {
-        let soon = now.after(self.pace.gather);
+        let gather = if self.waiting.len() >= MUCH { 2 * self.pace.hold_back } else { self.pace.gather };
+        let soon = now.after(gather);
         let due = self.waiting.iter().take_while(|(due, _)| *due <= soon).map(|(_, item)| *item);
         let (fresh, again): (Vec<Item>, Vec<Item>) = due
             .filter(|item| matches!(item, Item::Records(_)))

@@ -223,6 +223,26 @@ fn in_a_crowd_of_rumours_one_that_is_heard_again_is_told_less() {
 }
 
 #[test]
+fn while_hundreds_join_each_telling_counts_as_three() {
+    for (newcomers, tellings) in [(31, 12), (32, 4)] {
+        let mut rumours = Rumours::default();
+        for newcomer in 0..newcomers {
+            let now = Moment::ZERO.after(Duration::from_millis(100) * u32::from(newcomer));
+            rumours.welcome(now);
+            rumours.tell(now, Subject::Alive(id(newcomer)), &Rumour::Alive(vec![0; 10]));
+        }
+        assert_eq!(rumours.is_crowd(), newcomers == 32);
+        let mut told = 0;
+        while rumours.fill(&mut Writer::new(&Message::Gossip), 12, Pick::Untold) > 0 {
+            told += 1;
+        }
+        assert_eq!(told, tellings);
+        rumours.expire(Moment::ZERO.after(Duration::from_secs(6)), 12, Duration::from_secs(2));
+        assert!(!rumours.is_crowd());
+    }
+}
+
+#[test]
 fn a_newer_rumour_replaces_the_older_and_is_told_anew() {
     let mut rumours = Rumours::default();
     for bytes in [30, 40] {
