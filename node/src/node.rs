@@ -184,11 +184,9 @@ impl Node {
         let withdraw = CancellationToken::new();
         let verdict = follow_health(plug.health.clone(), &config, &tasks).await;
         let place = listener.as_ref().map(|at| http::authority(at.address(), config.http.host.as_deref()));
-        let Tls { door, clients, trust } = parts::tls(&config, place.clone()).await?;
+        let Tls { door, clients, files } = parts::tls(&config, place.clone()).await?;
         let url = place.map(|place| format!("{}://{place}", http::scheme(config.tls.mode)));
-        if let Some(trust) = trust {
-            tasks.spawn(trust.follow());
-        }
+        tasks.spawn(files.follow());
 
         if let Some(tool) = plug.host.tools().borrow().iter().find(|tool| tool.options.auth_required == Some(true))
             && plug.verifier.is_none()

@@ -5,20 +5,22 @@
 
 pub mod authority;
 mod clients;
+mod credentials;
 mod door;
 mod identity;
 mod trust;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use rustls::client::ResolvesClientCert;
 use rustls::crypto::CryptoProvider;
 
-use self::authority::{Authority, Owner};
+use self::authority::{Authority, Files, Owner};
 pub use self::clients::Clients;
+use self::credentials::{Credentials, Issuer};
 pub(crate) use self::door::{Door, Stream, Visitor, admit};
-use self::identity::Identity;
 use self::trust::Trust;
 use crate::config::{NodeConfig, Role};
 
@@ -28,8 +30,14 @@ pub(crate) struct Tls {
     pub(crate) door: Option<Arc<Door>>,
     /// What its HTTP clients go by.
     pub(crate) clients: Clients,
-    /// What has to be looked at again and again.
-    pub(crate) trust: Option<Arc<Trust>>,
+    /// What may change while the node runs.
+    pub(crate) files: Followed,
+}
+
+/// Files that are looked at again and again.
+pub(crate) struct Followed {
+    credentials: Option<Arc<Credentials>>,
+    trust: Option<Arc<Trust>>,
 }
 
 /// Why there is no TLS.
@@ -100,28 +108,50 @@ impl Tls {
     /// [`TlsError`] names the file and says what to do.
     pub(crate) fn prepare(config: &NodeConfig, host: Option<&str>) -> Result<Self, TlsError> {
         let (tls, directory) = (&config.tls, config.tls.directory(config.mesh.home.as_deref()));
-        let identity = match (&tls.cert, &tls.key) {
-            (Some(cert), Some(key)) => Some(Identity::read(cert, key)?),
-            _ if tls.is_on() => Some(issued(config, directory.as_deref(), host)?),
+        let credentials = match (&tls.cert, &tls.key) {
+            (Some(cert), Some(key)) => {
+                let files = Files { cert: cert.clone(), key: key.clone() };
+                let ours =
+                    directory.as_deref().and_then(|at| Some(Issuer::new(at, Authority::owner_of(at, cert)?, host)));
+                Some(Credentials::new(files, ours)?)
+            }
+            _ if tls.is_on() => {
+                let owner = match config.role {
+                    Role::Seed => Owner::Seed,
+                    Role::Agent | Role::Client => Owner::Agent(&config.name),
+                };
+                let issuer = Issuer::new(directory.as_deref().ok_or(TlsError::NoDirectory)?, owner, host);
+                Some(Credentials::new(issuer.issue()?, Some(issuer))?)
+            }
             _ => None,
         };
-        let clients = Clients::new(tls.ca.as_deref(), directory.as_deref(), identity.as_ref())?;
-        let Some(identity) = identity.filter(|_| tls.is_on()) else {
-            return Ok(Self { door: None, clients, trust: None });
+        let credentials = credentials.map(Arc::new);
+        let shown = credentials.clone().map(|own| -> Arc<dyn ResolvesClientCert> { own });
+        let clients = Clients::new(tls.ca.as_deref(), directory.as_deref(), shown)?;
+        let Some(own) = credentials.clone().filter(|_| tls.is_on()) else {
+            return Ok(Self { door: None, clients, files: Followed { credentials, trust: None } });
         };
         let trust = Arc::new(Trust::new(tls, directory.as_deref())?);
-        let door = Arc::new(Door::new(tls.mode, &identity, Arc::clone(&trust))?);
-        Ok(Self { door: Some(door), clients, trust: Some(trust) })
+        let door = Arc::new(Door::new(tls.mode, own, Arc::clone(&trust)));
+        Ok(Self { door: Some(door), clients, files: Followed { credentials, trust: Some(trust) } })
     }
 }
 
-fn issued(config: &NodeConfig, directory: Option<&Path>, host: Option<&str>) -> Result<Identity, TlsError> {
-    let owner = match config.role {
-        Role::Seed => Owner::Seed,
-        Role::Agent | Role::Client => Owner::Agent(&config.name),
-    };
-    let files = Authority::open(directory.ok_or(TlsError::NoDirectory)?)?.issue(owner, host)?;
-    Identity::read(&files.cert, &files.key)
+impl Followed {
+    /// Follows them for as long as the node runs. Dropping the future changes nothing.
+    pub(crate) async fn follow(self) {
+        let own = async {
+            if let Some(credentials) = self.credentials {
+                credentials.follow().await;
+            }
+        };
+        let others = async {
+            if let Some(trust) = self.trust {
+                trust.follow().await;
+            }
+        };
+        tokio::join!(own, others);
+    }
 }
 
 /// The cryptography of everything here: the same as that of QUIC.

@@ -18,13 +18,17 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 
-use super::{Identity, TlsError, provider};
+use super::identity::Identity;
+use super::{TlsError, provider};
 
 /// The root's name in its certificate.
 const ROOT: &str = "MCP Mesh Dev Root CA";
 
 /// The entity's name, and the folder of everything below it.
 const ENTITY: &str = "local-dev";
+
+/// What the certificate of seeds is called.
+const SEED: &str = "registry";
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const ROOT_VALID: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -92,19 +96,14 @@ impl Authority {
     /// [`TlsError`] when the CA cannot issue it, or the disk refuses it.
     pub fn issue(&self, owner: Owner<'_>, host: Option<&str>) -> Result<Files, TlsError> {
         let _lock = self.lock()?;
-        let (folder, name) = match owner {
-            Owner::Seed => (self.directory.join(ENTITY), "registry"),
-            Owner::Agent(name) => (self.directory.join(ENTITY).join("agents"), name),
-        };
-        let files =
-            Files { cert: folder.join(format!("{name}-cert.pem")), key: folder.join(format!("{name}-key.pem")) };
+        let (files, name) = self.place(owner);
         let hosts = hosts(name, host);
         if self.is_good(&files, &hosts) {
             return Ok(files);
         }
         // An entity that is too old, or another root's, shows in what it issues.
         for is_fresh in [false, true] {
-            self.sign(&self.entity(is_fresh)?, name, &hosts, &files)?;
+            self.sign(&self.entity(is_fresh)?, name, &hosts, &files, LEAF_VALID)?;
             if self.is_good(&files, &hosts) {
                 return Ok(files);
             }
@@ -112,14 +111,60 @@ impl Authority {
         Err(self.refused("what it signs does not verify under it"))
     }
 
+    /// Issues the certificate of `owner` again when it ends within a month; `host` is as for [`Authority::issue`].
+    ///
+    /// # Errors
+    /// [`TlsError`] when the CA cannot issue it, or the disk refuses it.
+    pub(super) fn renew(&self, owner: Owner<'_>, host: Option<&str>) -> Result<(), TlsError> {
+        // Others of this name may be reached under other hosts: as long as it lasts, theirs is as good as ours.
+        match self.is_good(&self.place(owner).0, &["localhost".to_owned()]) {
+            true => Ok(()),
+            false => self.issue(owner, host).map(drop),
+        }
+    }
+
+    /// Whose certificate the file `cert` is, if it is where the CA in `directory` puts those that it issues.
+    pub(super) fn owner_of<'a>(directory: &Path, cert: &'a Path) -> Option<Owner<'a>> {
+        let name = cert.file_name()?.to_str()?.strip_suffix("-cert.pem")?;
+        let (folder, below) = (cert.parent()?, directory.join(ENTITY));
+        match name {
+            SEED if folder == below => Some(Owner::Seed),
+            name => (folder == below.join("agents")).then_some(Owner::Agent(name)),
+        }
+    }
+
+    /// Where the certificate of `owner` is, and what its name is in it.
+    fn place<'a>(&self, owner: Owner<'a>) -> (Files, &'a str) {
+        let (folder, name) = match owner {
+            Owner::Seed => (self.directory.join(ENTITY), SEED),
+            Owner::Agent(name) => (self.directory.join(ENTITY).join("agents"), name),
+        };
+        let file = |end| folder.join(format!("{name}{end}"));
+        (Files { cert: file("-cert.pem"), key: file("-key.pem") }, name)
+    }
+
+    /// Issues a certificate that ends after so long, whatever there is.
+    #[cfg(test)]
+    pub(super) fn issue_for(&self, owner: Owner<'_>, validity: Duration) -> Result<(), TlsError> {
+        let (files, name) = self.place(owner);
+        self.sign(&self.entity(false)?, name, &hosts(name, None), &files, validity)
+    }
+
     /// Makes a certificate, signed by `entity`.
-    fn sign(&self, entity: &Files, name: &str, hosts: &[String], files: &Files) -> Result<(), TlsError> {
+    fn sign(
+        &self,
+        entity: &Files,
+        name: &str,
+        hosts: &[String],
+        files: &Files,
+        validity: Duration,
+    ) -> Result<(), TlsError> {
         let signer = self.signer(entity, named(ENTITY, Some(ENTITY)))?;
         let mut params = CertificateParams::new(hosts).map_err(|why| self.refused(why))?;
         params.distinguished_name = named(name, Some(ENTITY));
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = both_usages();
-        valid_for(&mut params, LEAF_VALID);
+        valid_for(&mut params, validity);
         let key = KeyPair::generate().map_err(|why| self.refused(why))?;
         let leaf = params.signed_by(&key, &signer).map_err(|why| self.refused(why))?;
         let above = fs::read_to_string(&entity.cert);

@@ -6,9 +6,10 @@
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::SingleCertAndKey;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 
@@ -21,19 +22,19 @@ use super::{TlsError, provider};
 pub struct Clients(Option<Arc<ClientConfig>>);
 
 impl Clients {
-    /// Clients that trust the CAs in the file `ca`, else the local one in `directory` if there is one, and that are
-    /// `identity` to whoever asks.
+    /// Clients that trust the CAs in the file `ca`, else the local one in `directory` if there is one, and that show
+    /// `own` to whoever asks.
     ///
     /// # Errors
     /// [`TlsError`] names the file that is of no use.
     pub(super) fn new(
         ca: Option<&Path>,
         directory: Option<&Path>,
-        identity: Option<&Identity>,
+        own: Option<Arc<dyn ResolvesClientCert>>,
     ) -> Result<Self, TlsError> {
         let local = directory.map(Authority::certificate).filter(|path| path.exists());
         let path = ca.map(Path::to_owned).or(local);
-        if path.is_none() && identity.is_none() {
+        if path.is_none() && own.is_none() {
             return Ok(Self::default());
         }
         let mut roots = RootCertStore::empty();
@@ -49,12 +50,9 @@ impl Clients {
         let config = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
         let config = config.expect("ring speaks every version that rustls does").dangerous();
         let config = config.with_custom_certificate_verifier(Arc::new(MeshFirst { mesh, web: OnceLock::new() }));
-        let config = match identity {
+        let config = match own {
             None => config.with_no_client_auth(),
-            Some(identity) => {
-                let key = rustls::sign::SingleCertAndKey::from(Arc::clone(&identity.certified));
-                config.with_client_cert_resolver(Arc::new(key))
-            }
+            Some(own) => config.with_client_cert_resolver(own),
         };
         Ok(Self(Some(Arc::new(config))))
     }
@@ -69,8 +67,9 @@ impl Clients {
         directory: Option<&Path>,
         own: Option<(&Path, &Path)>,
     ) -> Result<Self, TlsError> {
-        let identity = own.map(|(cert, key)| Identity::read(cert, key)).transpose()?;
-        Self::new(ca, directory, identity.as_ref())
+        let own = own.map(|(cert, key)| Identity::read(cert, key)).transpose()?;
+        let own = own.map(|own| -> Arc<dyn ResolvesClientCert> { Arc::new(SingleCertAndKey::from(own.certified)) });
+        Self::new(ca, directory, own)
     }
 
     /// An HTTP client to be finished.

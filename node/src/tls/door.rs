@@ -17,16 +17,15 @@ use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::sign::SingleCertAndKey;
 use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::identity::Identity;
+use super::credentials::Credentials;
+use super::provider;
 use super::trust::Trust;
-use super::{TlsError, provider};
 use crate::config::TlsMode;
 use crate::http::listener::Connection;
 
@@ -67,18 +66,14 @@ pub(crate) enum Stream {
 }
 
 impl Door {
-    /// A door of `identity`, which knows those that `trust` trusts.
-    ///
-    /// # Errors
-    /// [`TlsError`] when TLS cannot work with it.
-    pub(super) fn new(mode: TlsMode, identity: &Identity, trust: Arc<Trust>) -> Result<Self, TlsError> {
-        let key = SingleCertAndKey::from(Arc::clone(&identity.certified));
+    /// A door of whoever `credentials` are of, which knows those that `trust` trusts.
+    pub(super) fn new(mode: TlsMode, credentials: Arc<Credentials>, trust: Arc<Trust>) -> Self {
         let config = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
         let config = config.expect("ring speaks every version that rustls does");
         let mut config =
-            config.with_client_cert_verifier(Arc::new(Anybody(provider()))).with_cert_resolver(Arc::new(key));
+            config.with_client_cert_verifier(Arc::new(Anybody(provider()))).with_cert_resolver(credentials);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), trust, mode })
+        Self { acceptor: TlsAcceptor::from(Arc::new(config)), trust, mode }
     }
 
     /// Shakes hands. The caller bounds the time; dropping the future closes the connection.
