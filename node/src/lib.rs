@@ -12,6 +12,7 @@ pub mod mcp;
 mod metrics;
 pub mod node;
 pub mod offers;
+mod open_files;
 pub mod propagation;
 pub mod registry;
 pub mod run;

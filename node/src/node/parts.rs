@@ -27,6 +27,7 @@ use crate::health::Verdict;
 use crate::http::listener::BoundedListener;
 use crate::mcp::access::{AccessRules, guard};
 use crate::mcp::{Endpoint, Gateway, Own, Relay, Surface};
+use crate::open_files;
 use crate::propagation::Propagation;
 use crate::registry::{Beside, RegistryApi, Served};
 use crate::run::{RunSettings, Runner};
@@ -195,6 +196,7 @@ pub(super) async fn registry(
     if !config.serves_registry() {
         return Ok(None);
     }
+    open_files::allow_most();
     let beside = Beside { config: Arc::clone(config), caller: caller.clone(), verdict: verdict.clone(), search };
     let mut served = api.ok_or(StartError::NoRegistry)?.open(beside).await?;
     tasks.spawn(std::mem::replace(&mut served.work, Box::pin(std::future::ready(()))));

@@ -72,3 +72,23 @@ fn a_tool_that_lacks_what_it_depends_on_is_shown_so_and_can_still_be_asked() {
     eventually("it is served", || stage.meshctl(&call).status.success());
     stage.succeed(&["stop"]);
 }
+
+#[test]
+fn a_seed_takes_all_the_open_files_that_it_may_have_and_says_when_those_are_few() {
+    let stage = Stage::new();
+    let start = |limits: &str| {
+        let line = format!("{limits}; exec \"$0\" seed");
+        let seed = stage.start(stage.command("sh").args(["-c", &line]).arg(program(&stage, "meshctl")));
+        eventually("it runs", || seed.log().contains("seed is running"));
+        let limits = fs::read_to_string(format!("/proc/{}/limits", seed.pid())).unwrap();
+        let open = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+        let open: Vec<u64> = open.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        (open, seed.log())
+    };
+    let (open, log) = start("ulimit -Sn 256; ulimit -Hn 5000");
+    assert_eq!(open, [5000, 5000]);
+    assert!(!log.contains("open files"), "{log}");
+    let (open, log) = start("ulimit -Sn 256; ulimit -Hn 1000");
+    assert_eq!(open, [1000, 1000]);
+    assert!(log.contains("limit of open files") && log.contains("4096"), "{log}");
+}
