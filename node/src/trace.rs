@@ -1,16 +1,21 @@
 //! Which call belongs to which: W3C trace context, and the spans that this node remembers.
 
+mod completed;
 mod header;
 mod id;
 mod ring;
 mod span;
+mod tree;
 
 use std::fmt;
 
+pub(crate) use completed::moment;
+pub use completed::{CompletedTrace, Whereabouts, name_in};
 pub use header::{NotATraceparent, TRACEPARENT, TRACESTATE, X_PARENT_SPAN, X_TRACE_ID};
 pub(crate) use id::random;
 pub use ring::{MAX_RING_BYTES, MAX_RING_SPANS, Ring};
 pub use span::{MAX_NOTE_BYTES, Outcome, Running, Span, SpanKind, Usage};
+pub(crate) use tree::Tree;
 
 /// Where in which trace something happens. Printed and read as a W3C `traceparent`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,8 +1,7 @@
 //! `/trace/…`: what the mesh remembers of a trace, in the shape that the existing system gives it.
 
-pub(super) mod tree;
+pub(super) mod names;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
@@ -11,55 +10,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use mesh_gossip::{Gossip, View};
-use serde::Serialize;
 use serde_json::json;
 
-use self::tree::{Names, Tree};
+use self::names::Names;
 use crate::admin::spans::{SpanSearch, parse};
-use crate::admin::timestamp::Timestamp;
-use crate::trace::{Outcome, Span};
-
-/// A trace. Its keys are written as the existing system writes them.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct CompletedTrace {
-    #[serde(rename = "TraceID")]
-    trace_id: String,
-    spans: Vec<TraceSpan>,
-    start_time: Timestamp,
-    end_time: Timestamp,
-    /// Nanoseconds.
-    duration: u64,
-    success: bool,
-    span_count: usize,
-    agent_count: usize,
-    agents: Vec<String>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct TraceSpan {
-    #[serde(rename = "TraceID")]
-    trace_id: String,
-    #[serde(rename = "SpanID")]
-    span_id: String,
-    parent_span: Option<String>,
-    agent_name: String,
-    #[serde(rename = "AgentID")]
-    agent_id: String,
-    #[serde(rename = "IPAddress")]
-    ip_address: String,
-    operation: String,
-    start_time: Timestamp,
-    end_time: Timestamp,
-    #[serde(rename = "DurationMS")]
-    duration_ms: u64,
-    success: bool,
-    error_message: Option<String>,
-    capability: Option<String>,
-    target_agent: Option<String>,
-    runtime: &'static str,
-}
+use crate::trace::{CompletedTrace, Whereabouts};
 
 pub(super) fn router(search: SpanSearch, gossip: Arc<Gossip>) -> Router {
     Router::new()
@@ -99,52 +54,15 @@ async fn stats() -> Response {
 /// One trace, as all members together remember it.
 pub(super) async fn one(search: &SpanSearch, view: &View, id: &str) -> Response {
     let found = match parse(id) {
-        Some(trace) => completed(&search.trace(trace).await.spans, view),
+        Some(trace) => {
+            let names = Names::of(view);
+            let known = |agent: &str| Whereabouts { name: names.of_agent(agent), host: names.host_of(agent) };
+            CompletedTrace::of(&search.trace(trace).await.spans, known)
+        }
         None => None,
     };
     match found {
         Some(trace) => Json(trace).into_response(),
         None => (StatusCode::NOT_FOUND, Json(json!({"error": "trace not found", "trace_id": id}))).into_response(),
     }
-}
-
-/// The trace of which these are all spans; `None` when there are none.
-fn completed(spans: &[Span], view: &View) -> Option<CompletedTrace> {
-    let names = Names::of(view);
-    let tree = Tree::of(spans);
-    let (first, start) = (spans.first()?, spans.iter().map(|span| span.start).min()?);
-    let end = spans.iter().map(|span| span.start.saturating_add(span.duration)).max()?;
-    let agents: BTreeSet<String> = spans.iter().map(|span| names.of_agent(&span.agent)).collect();
-    let written = spans.iter().map(|span| TraceSpan {
-        trace_id: format!("{:032x}", span.trace),
-        span_id: format!("{:016x}", span.span),
-        parent_span: span.parent.map(|parent| format!("{parent:016x}")),
-        agent_name: names.of_agent(&span.agent),
-        agent_id: span.agent.to_string(),
-        ip_address: names.host_of(&span.agent),
-        operation: tree.operation(span),
-        start_time: moment(span.start),
-        end_time: moment(span.start.saturating_add(span.duration)),
-        duration_ms: span.duration / 1000,
-        success: span.outcome == Outcome::Ok,
-        error_message: (span.outcome != Outcome::Ok).then(|| tree::what_went_wrong(span)),
-        capability: tree.capability(span),
-        target_agent: span.peer.as_deref().map(|peer| names.of_agent(peer)),
-        runtime: "rust",
-    });
-    Some(CompletedTrace {
-        trace_id: format!("{:032x}", first.trace),
-        spans: written.collect(),
-        start_time: moment(start),
-        end_time: moment(end),
-        duration: end.saturating_sub(start).saturating_mul(1000),
-        success: tree.is_success(),
-        span_count: spans.len(),
-        agent_count: agents.len(),
-        agents: agents.into_iter().collect(),
-    })
-}
-
-pub(super) fn moment(microseconds: u64) -> Timestamp {
-    Timestamp(microseconds / 1000)
 }

@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mesh_node::admin::wire::TraceAnswer;
-use mesh_node::trace::{Outcome, Span, SpanKind, Usage};
+use mesh_node::trace::{CompletedTrace, Outcome, Span, SpanKind, Usage, name_in};
 
-use super::name_of;
 use crate::output::{Colour, paint, say};
 
 /// How wide the lines around the tree are.
@@ -18,7 +17,7 @@ const DEEPEST: usize = 500;
 type Children<'a> = BTreeMap<Option<u64>, Vec<&'a Span>>;
 
 /// Prints the tree, and a summary.
-pub(super) fn print(answer: &TraceAnswer, show_internal: bool) {
+pub(super) fn print(answer: &TraceAnswer, trace: &CompletedTrace, show_internal: bool) {
     say(format_args!("Call Tree for trace {}\n{}\n", answer.trace_id, "═".repeat(RULE)));
     let children = arrange(&answer.spans, show_internal);
     branch(&children, None, "");
@@ -26,28 +25,18 @@ pub(super) fn print(answer: &TraceAnswer, show_internal: bool) {
         say(paint(Colour::Yellow, absent));
     }
     say(format_args!("\n{}", "─".repeat(RULE)));
-    let start = answer.spans.iter().map(|span| span.start).min().unwrap_or_default();
-    let end = answer.spans.iter().map(|span| span.start.saturating_add(span.duration)).max().unwrap_or_default();
-    let agents: BTreeSet<&str> = answer.spans.iter().map(|span| name_of(&span.agent)).collect();
     say(format_args!(
         "Summary: {} spans across {} agents | {} | {}",
         answer.spans.len(),
-        agents.len(),
-        time(end.saturating_sub(start)),
-        mark(is_success(&answer.spans)),
+        trace.agents.len(),
+        time(trace.duration / 1000),
+        mark(trace.success),
     ));
-    say(format_args!("Agents: {}", agents.into_iter().collect::<Vec<_>>().join(", ")));
+    say(format_args!("Agents: {}", trace.agents.iter().map(String::as_str).collect::<Vec<_>>().join(", ")));
     if !answer.silent.is_empty() {
         let silent = format!("{} live member(s) did not answer: there may be more", answer.silent.len());
         say(paint(Colour::Yellow, silent));
     }
-}
-
-/// Whether what was asked for in the first place came to a good end.
-pub(super) fn is_success(spans: &[Span]) -> bool {
-    let known: BTreeSet<u64> = spans.iter().map(|span| span.span).collect();
-    let mut roots = spans.iter().filter(|span| span.parent.is_none_or(|parent| !known.contains(&parent)));
-    roots.all(|span| span.outcome == Outcome::Ok)
 }
 
 /// What is missing from the tree, in words: runs of tools that only their callers know of.
@@ -115,7 +104,7 @@ fn branch(children: &Children<'_>, parent: Option<u64>, prefix: &str) {
         let ok = span.outcome == Outcome::Ok;
         let duration = time(span.duration);
         let took = span.usage.as_ref().map(took).unwrap_or_default();
-        say(format_args!("{prefix}{corner} {name} ({}) [{duration}] {}{took}", name_of(&span.agent), mark(ok)));
+        say(format_args!("{prefix}{corner} {name} ({}) [{duration}] {}{took}", name_in(&span.agent), mark(ok)));
         if !ok && !span.note.is_empty() {
             say(format_args!("{prefix}{below}{}", paint(Colour::Red, &span.note)));
         }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::picture::Picture;
 use crate::admin::spans::{Gathered, SpanSearch};
 use crate::admin::timestamp::Timestamp;
-use crate::registry::traces::tree::Names;
+use crate::registry::traces::names::Names;
 use crate::trace::Span;
 
 /// How long what members said is good for.

@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::admin::timestamp::Timestamp;
-use crate::registry::traces::moment;
-use crate::registry::traces::tree::{Names, Tree};
-use crate::trace::{Outcome, Span, SpanKind};
+use crate::registry::traces::names::Names;
+use crate::trace::{Outcome, Span, SpanKind, Tree, moment};
 
 /// After how long of silence a trace whose beginning nobody remembers counts as over, in microseconds.
 const STALE_AFTER: u64 = 30_000_000;
@@ -277,7 +276,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::Picture;
-    use crate::registry::traces::tree::Names;
+    use crate::registry::traces::names::Names;
     use crate::trace::{Outcome, Span, SpanKind, Usage};
 
     fn span(span: u64, parent: Option<u64>, kind: SpanKind, agent: &str, peer: Option<&str>) -> Span {
