@@ -4,7 +4,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::stage::Stage;
+use crate::stage::{Stage, eventually};
 
 const QUESTION: &str =
     r#"{"request": {"messages": [{"role": "user", "content": "Hello!"}], "caller_agent": "planner"}}"#;
@@ -40,12 +40,15 @@ fn what_a_provider_used_that_was_killed_is_told_to_the_last_call_by_another_one(
     let stage = Stage::new();
     stage.succeed(&["start", "-d", "--wait", "provider", "--model", "local", "--name", "left"]);
     stage.succeed(&["start", "-d", "--wait", "provider", "--model", "local"]);
-    for _ in 0..3 {
-        stage.succeed(&["call", "local_provider", QUESTION]);
+    // Whoever is asked may not have heard of it yet.
+    let call = ["call", "--fail", "local_provider", QUESTION];
+    eventually("it answers", || stage.meshctl(&call).status.success());
+    for _ in 0..2 {
+        stage.succeed(&call);
     }
     let killed = stage.nodes().into_iter().find(|node| node.name == "local-provider").unwrap();
     kill(Pid::from_raw(i32::try_from(killed.pid).unwrap()), Signal::SIGKILL).unwrap();
-    assert_eq!(costs(&stage, &[])["total"]["calls"], 3);
+    eventually("the other one tells of it", || costs(&stage, &[])["total"]["calls"] == 3);
 }
 
 #[test]
