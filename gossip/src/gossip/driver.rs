@@ -40,7 +40,7 @@ use crate::transport::quic::{Arrivals, Handler, IncomingAsk, Shipment};
 const DATAGRAMS_AT_ONCE: usize = 256;
 
 /// For how long news are collected while hundreds join: well below what anybody waits for an answer.
-const COLLECTING: Duration = Duration::from_millis(30);
+const COLLECTING: Duration = Duration::from_millis(50);
 
 /// How often the driver looks after itself.
 const TICK: Duration = Duration::from_secs(1);

@@ -34,6 +34,9 @@ const HELLO_INQUIRIES: usize = INQUIRIES_MAX / 4;
 /// The least time between two corrections: an unproven address is not to be showered.
 const CORRECTION_PAUSE: Duration = Duration::from_millis(100);
 
+/// While hundreds join, probes come so much rarer: each newcomer asks everybody anyway, which is more.
+const CROWD_EASE: u32 = 3;
+
 /// The longest that answers are waited for because others take long.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -57,7 +60,8 @@ impl Protocol {
     /// Probes the next member of the round (SWIM §3.1), and notices when we ourselves were away.
     pub(super) fn probe_next(&mut self, turn: &mut Turn<'_>) {
         self.notice_own_stall(self.probe_due, turn);
-        self.probe_due = turn.now.after(self.awareness.stretch(self.config.probe_period));
+        let ease = if self.is_in_a_crowd() { CROWD_EASE } else { 1 };
+        self.probe_due = turn.now.after(self.awareness.stretch(self.config.probe_period) * ease);
         turn.wake(self.probe_due, Timer::Probe);
         if self.has_left() {
             return;

@@ -16,8 +16,9 @@ const MAX_PAGES: u32 = 512;
 /// How often members are asked for before the question is dropped.
 const MAX_MEMBER_TRIES: u32 = 8;
 
-/// How long others may stand in for a stranger that told of it.
+/// How long others may stand in for a stranger that told of it; and while much is lacking, which takes everybody longer.
 const STAND_IN_FOR: Duration = Duration::from_secs(2);
+const STAND_IN_FOR_MUCH: Duration = Duration::from_secs(6);
 
 /// What can be lacking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,8 +88,9 @@ impl Lack {
     }
 
     /// Whether somebody else may be asked in place of a teller that is a stranger.
-    pub(super) fn may_stand_in(&self, now: Moment) -> bool {
-        self.pages == 0 && self.noticed.after(STAND_IN_FOR) > now
+    pub(super) fn may_stand_in(&self, now: Moment, is_much: bool) -> bool {
+        let long = if is_much { STAND_IN_FOR_MUCH } else { STAND_IN_FOR };
+        self.pages == 0 && self.noticed.after(long) > now
     }
 
     /// Whether nobody has been asked yet.

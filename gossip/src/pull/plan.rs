@@ -56,9 +56,14 @@ impl Pull {
     fn teller_of(&self, now: Moment, item: Item, stand_in: Option<MemberId>) -> Option<MemberId> {
         let lack = self.lacks.get(&item)?;
         let teller = lack.teller()?;
-        let is_replaceable = matches!(item, Item::Records(_)) && lack.may_stand_in(now);
+        let is_replaceable = matches!(item, Item::Records(_)) && lack.may_stand_in(now, self.is_much());
         let stand_in = stand_in.filter(|_| is_replaceable && self.is_stranger(now, &teller));
         Some(stand_in.unwrap_or(teller))
+    }
+
+    /// Whether so much is lacking that hundreds must be joining.
+    fn is_much(&self) -> bool {
+        self.waiting.len() >= MUCH
     }
 
     /// Whether asking `member` begins with a handshake, as far as we can tell.
@@ -94,7 +99,7 @@ impl Pull {
         others: &[MemberId],
         planned: &mut Vec<PlannedAsk>,
     ) {
-        let gather = if self.waiting.len() >= MUCH { 2 * self.pace.hold_back } else { self.pace.gather };
+        let gather = if self.is_much() { 2 * self.pace.hold_back } else { self.pace.gather };
         let soon = now.after(gather);
         let due = self.waiting.iter().take_while(|(due, _)| *due <= soon).map(|(_, item)| *item);
         let (fresh, again): (Vec<Item>, Vec<Item>) = due
