@@ -16,9 +16,10 @@ const KEPT: usize = 64;
 const KEPT_FOR: Duration = Duration::from_secs(10);
 
 /// So many strangers are asked within [`STRANGERS_WITHIN`] without a second thought. More come up when many join at once:
-/// each is told of by somebody else.
+/// each is told of by somebody else. While much is lacking it is so many within [`STRANGERS_WITHIN_OF_MUCH`].
 const STRANGERS: usize = 3;
-const STRANGERS_WITHIN: Duration = KEPT_FOR;
+const STRANGERS_WITHIN: Duration = Duration::from_secs(2);
+const STRANGERS_WITHIN_OF_MUCH: Duration = KEPT_FOR;
 
 #[derive(Debug, Default)]
 pub(super) struct Acquaintances {
@@ -54,8 +55,9 @@ impl Acquaintances {
     }
 
     /// Whether one more stranger may be asked as if nothing were going on.
-    pub(super) fn may_ask_a_stranger(&self, now: Moment) -> bool {
-        let is_over = |at: &Moment| at.after(STRANGERS_WITHIN) <= now;
+    pub(super) fn may_ask_a_stranger(&self, now: Moment, is_much: bool) -> bool {
+        let within = if is_much { STRANGERS_WITHIN_OF_MUCH } else { STRANGERS_WITHIN };
+        let is_over = |at: &Moment| at.after(within) <= now;
         self.strangers.len() < STRANGERS || self.strangers.front().is_none_or(is_over)
     }
 

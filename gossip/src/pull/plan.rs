@@ -49,7 +49,7 @@ impl Pull {
 
     /// Whether so many strangers were asked just now that others are to stand in for more.
     pub(super) fn spares_strangers(&self, now: Moment) -> bool {
-        !self.acquaintances.may_ask_a_stranger(now)
+        !self.acquaintances.may_ask_a_stranger(now, self.is_much())
     }
 
     /// Whom to ask for `item` now: its teller, or in place of a stranger whoever stands in for strangers.
